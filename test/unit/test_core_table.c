@@ -1,0 +1,334 @@
+/* test_core_table.c: who is let in, how sessions are found, and what the table does without memory. */
+#include "core_fixture.h"
+#include "core/table.h"
+
+/* ── limits and names ── */
+
+static void a_workspace_holds_five(void **state)
+{
+    struct cf_error error;
+    char id[16];
+    cf_handle last = 0;
+    for (int i = 0; i < 5; i++) {
+        snprintf(id, sizeof id, "s%d", i);
+        last = admit_with(*state, id, "full", 0, 0, T0);
+    }
+    assert_int_equal(refusal(*state, "s5", "full", &error), CF_E_WORKSPACE_FULL);
+    assert_string_equal(error.field, "workspace");
+    assert_non_null(strstr(error.text, "full"));
+    admit_with(*state, "s5", "other", 0, 0, T0);
+    assert_int_equal(cf_core_in_workspace(*state, "full"), 5);
+    assert_int_equal(cf_core_workspaces(*state), 2);
+    assert_true(cf_core_ending(*state, last, CF_REASON_REQUESTED));
+    assert_int_equal(refusal(*state, "s6", "full", &error), CF_E_WORKSPACE_FULL);
+    cf_core_gone(*state, last);
+    admit_with(*state, "s6", "full", 0, 0, T0);
+}
+
+static void the_table_holds_max_sessions(void **state)
+{
+    static const struct cf_limits two = { 2, 2, 0, 0 };
+    struct cf_error error;
+    cf_core_limits_set(*state, &two);
+    cf_handle one = start(*state, "one", T0);
+    start(*state, "two", T0);
+    assert_int_equal(refusal(*state, "three", "w", &error), CF_E_TOO_MANY_SESSIONS);
+    assert_non_null(strstr(error.text, "2 is the most"));
+    cf_core_gone(*state, one);
+    start(*state, "three", T0);
+    assert_int_equal(cf_core_count(*state), 2);
+}
+
+static void limits_of_none_and_of_all(void **state)
+{
+    static const struct cf_limits no_rows = { 0, UINT32_MAX, 0, 0 }, no_room = { UINT32_MAX, 0, 0, 0 };
+    static const struct cf_limits one = { 1, 1, 0, 0 }, all = { UINT32_MAX, UINT32_MAX, 0, 0 };
+    struct cf_error error;
+    cf_core_limits_set(*state, &no_rows);
+    assert_int_equal(refusal(*state, "a", "w", &error), CF_E_TOO_MANY_SESSIONS);
+    cf_core_limits_set(*state, &no_room);
+    assert_int_equal(refusal(*state, "a", "w", &error), CF_E_WORKSPACE_FULL);
+    cf_core_limits_set(*state, &one);
+    admit_with(*state, "a", "w", 0, 0, T0);
+    assert_int_equal(refusal(*state, "b", "w", &error), CF_E_WORKSPACE_FULL);
+    assert_int_equal(refusal(*state, "b", "v", NULL), CF_E_TOO_MANY_SESSIONS);
+    cf_core_limits_set(*state, &all);
+    for (int i = 0; i < 100; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "s%d", i);
+        admit_with(*state, id, "w", 0, 0, T0);
+    }
+    cf_core_limits_set(*state, &one);
+    assert_int_equal(cf_core_count(*state), 101);
+    expect_nobody(*state, T0 + IDLE);
+}
+
+static void bad_admissions_change_nothing(void **state)
+{
+    struct cf_error error;
+    cf_handle handle = 77;
+    char id[CF_ID_MAX + 8], workspace[CF_WORKSPACE_MAX + 8];
+    memset(id, 'i', sizeof id);
+    memset(workspace, 'w', sizeof workspace);
+    id[CF_ID_MAX] = workspace[CF_WORKSPACE_MAX] = '\0';
+    admit_with(*state, "taken", "w", 0, 0, T0);
+    assert_int_equal(refusal(*state, "", "w", &error), CF_E_INVALID);
+    assert_string_equal(error.field, "id");
+    assert_int_equal(refusal(*state, NULL, "w", &error), CF_E_INVALID);
+    assert_int_equal(refusal(*state, id, "w", &error), CF_E_INVALID);
+    assert_int_equal(refusal(*state, "a", "", &error), CF_E_INVALID);
+    assert_int_equal(refusal(*state, "a", NULL, &error), CF_E_INVALID);
+    assert_int_equal(refusal(*state, "a", workspace, &error), CF_E_INVALID);
+    assert_string_equal(error.field, "workspace");
+    assert_int_equal(refusal(*state, "taken", "w", &error), CF_E_INVALID);
+    struct cf_admission want = { "a", "w", CF_KINDS, 0, 0 };
+    assert_int_equal(cf_core_admit(*state, &want, T0, &handle, &error), CF_E_INVALID);
+    want = (struct cf_admission){ "a", "w", CF_KIND_BASH, -1, 0 };
+    assert_int_equal(cf_core_admit(*state, &want, T0, &handle, &error), CF_E_INVALID);
+    want = (struct cf_admission){ "a", "w", CF_KIND_BASH, 0, -1 };
+    assert_int_equal(cf_core_admit(*state, &want, T0, &handle, &error), CF_E_INVALID);
+    assert_true(handle == 77);
+    assert_int_equal(cf_core_count(*state), 1);
+    assert_int_equal(cf_core_workspaces(*state), 1);
+    id[CF_ID_MAX - 1] = workspace[CF_WORKSPACE_MAX - 1] = '\0';
+    handle = admit_with(*state, id, workspace, 0, 0, T0);
+    assert_string_equal(get(*state, handle, T0).id, id);
+    assert_string_equal(get(*state, handle, T0).workspace, workspace);
+}
+
+static void sessions_are_found_by_id(void **state)
+{
+    cf_handle one = start(*state, "one", T0), found = 77;
+    assert_true(cf_core_find(*state, "one", &found));
+    assert_true(found == one);
+    found = 77;
+    assert_false(cf_core_find(*state, "on", &found));
+    assert_false(cf_core_find(*state, "", &found));
+    assert_false(cf_core_find(*state, NULL, &found));
+    cf_core_gone(*state, one);
+    assert_false(cf_core_find(*state, "one", &found));
+    assert_true(found == 77);
+    assert_int_equal(cf_core_in_workspace(*state, "one"), 0);
+    assert_int_equal(cf_core_in_workspace(*state, NULL), 0);
+}
+
+/* ── handles ── */
+
+static void stale_handles_do_nothing(void **state)
+{
+    struct cf_session session;
+    cf_handle old = start(*state, "one", T0);
+    cf_core_gone(*state, old);
+    cf_handle fresh = start(*state, "one", T0);
+    assert_int_equal((uint32_t)fresh, (uint32_t)old);
+    assert_true(fresh != old);
+    cf_core_touch(*state, old, T0 + S, CF_TOUCH_COMMAND);
+    cf_core_busy(*state, old, true, T0 + S);
+    cf_core_left(*state, old, CF_STATE_CLOSED);
+    assert_false(cf_core_ending(*state, old, CF_REASON_IDLE));
+    cf_core_gone(*state, old);
+    assert_false(cf_core_get(*state, old, T0, &session));
+    assert_false(cf_core_get(*state, 0, T0, &session));
+    assert_false(cf_core_get(*state, UINT64_MAX, T0, &session));
+    session = get(*state, fresh, T0);
+    assert_int_equal(session.state, CF_STATE_ACTIVE);
+    assert_true(session.last_used_ns == T0);
+    assert_int_equal(session.message_count, 0);
+}
+
+static void a_slot_retires_before_its_handles_repeat(void **state)
+{
+    struct cf_core *core = *state;
+    struct cf_session session;
+    cf_handle one = start(core, "one", T0);
+    core->rows[(uint32_t)one].generation = UINT32_MAX;
+    assert_true(cf_core_find(core, "one", &one));
+    assert_true(one >> 32 == UINT32_MAX);
+    cf_core_gone(core, one);
+    assert_false(cf_core_get(core, one, T0, &session));
+    assert_false(cf_core_get(core, (uint32_t)one, T0, &session));
+    cf_handle two = start(core, "one", T0);
+    assert_int_not_equal((uint32_t)two, (uint32_t)one);
+    assert_int_equal(cf_core_count(core), 1);
+}
+
+static void every_row_is_walked_once(void **state)
+{
+    static const struct cf_limits many = { 1000, 1000, 0, 0 };
+    size_t cursor = 0, seen = 0;
+    cf_handle handles[200], handle, previous = 0;
+    cf_core_limits_set(*state, &many);
+    for (int i = 0; i < 200; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "s%d", i);
+        handles[i] = start(*state, id, T0);
+    }
+    for (int i = 0; i < 200; i += 3)
+        cf_core_gone(*state, handles[i]);
+    while (cf_core_next(*state, &cursor, &handle)) {
+        assert_true(handle != previous);
+        previous = handle;
+        seen++;
+    }
+    assert_int_equal(seen, cf_core_count(*state));
+    assert_int_equal(seen, 133);
+}
+
+static void names_are_found_after_a_new_key(void **state)
+{
+    static const struct cf_limits many = { 1000, 1000, 0, 0 };
+    cf_handle handles[300], found;
+    char id[16];
+    cf_core_limits_set(*state, &many);
+    for (int i = 0; i < 300; i++) {
+        snprintf(id, sizeof id, "s%d", i);
+        handles[i] = start(*state, id, T0);
+    }
+    cf_core_gone(*state, handles[7]);
+    cf_core_seed_set(*state, 0x1234567890abcdefu);
+    for (int i = 0; i < 300; i++) {
+        snprintf(id, sizeof id, "s%d", i);
+        assert_int_equal(cf_core_find(*state, id, &found), i != 7);
+        assert_int_equal(cf_core_in_workspace(*state, id), i != 7);
+        if (i != 7)
+            assert_true(found == handles[i]);
+    }
+}
+
+static void every_byte_changes_the_hash(void **state)
+{
+    struct cf_map_key a = cf_map_key_from(1), b = cf_map_key_from(2);
+    static const char zeros[24];
+    (void)state;
+    for (size_t len = 1; len < sizeof zeros; len++) {
+        char other[sizeof zeros] = { 0 };
+        other[len - 1] = 1;
+        assert_int_not_equal(cf_map_tag(&a, zeros, len), cf_map_tag(&a, zeros, len - 1));
+        assert_int_not_equal(cf_map_tag(&a, zeros, len), cf_map_tag(&b, zeros, len));
+        assert_int_not_equal(cf_map_tag(&a, zeros, len), cf_map_tag(&a, other, len));
+    }
+}
+
+static void every_value_has_a_name(void **state)
+{
+    (void)state;
+    for (int i = 0; i < CF_KINDS; i++)
+        assert_string_not_equal(cf_kind_name((enum cf_kind)i), "unknown");
+    for (int i = 0; i <= CF_STATE_ENDING; i++)
+        assert_string_not_equal(cf_state_name((enum cf_state)i), "unknown");
+    for (int i = 0; i < CF_REASONS; i++)
+        assert_string_not_equal(cf_reason_name((enum cf_reason)i), "unknown");
+    assert_string_equal(cf_kind_name(CF_KINDS), "unknown");
+    assert_string_equal(cf_reason_name(CF_REASONS), "unknown");
+}
+
+/* ── out of memory ── */
+
+struct scarce { int left; size_t taken; };      /* left: calls that still succeed; negative: all */
+
+static void *take_scarce(void *context, size_t bytes)
+{
+    struct scarce *scarce = context;
+    if (scarce->left == 0)
+        return NULL;
+    if (scarce->left > 0)
+        scarce->left--;
+    scarce->taken++;
+    return malloc(bytes);
+}
+
+static void give_scarce(void *context, void *memory)
+{
+    struct scarce *scarce = context;
+    scarce->taken--;
+    free(memory);
+}
+
+static void no_memory_at_the_start(void **state)
+{
+    (void)state;
+    for (int calls = 0; ; calls++) {
+        struct scarce scarce = { calls, 0 };
+        struct cf_core_allocator allocator = { take_scarce, give_scarce, &scarce };
+        struct cf_core *core = cf_core_new_with_allocator(&standard_limits, standard_policies, &allocator);
+        bool made = core != NULL;
+        cf_core_free(&core);
+        assert_int_equal(scarce.taken, 0);
+        if (made) {
+            assert_in_range(calls, 7, 20);
+            return;
+        }
+    }
+}
+
+static void expect_all_here(struct cf_core *core, const cf_handle *handles, int count)
+{
+    char id[16];
+    cf_handle found;
+    assert_int_equal(cf_core_count(core), count);
+    assert_int_equal(cf_core_workspaces(core), count);
+    assert_int_equal(cf_core_counts(core)->sessions_active, count);
+    for (int i = 0; i < count; i++) {
+        snprintf(id, sizeof id, "s%d", i);
+        assert_true(cf_core_find(core, id, &found));
+        assert_true(found == handles[i]);
+        assert_string_equal(get(core, found, T0).workspace, id);
+        assert_true(get(core, found, T0 + i).idle_left_ns == IDLE);
+        assert_int_equal(cf_core_in_workspace(core, id), 1);
+    }
+}
+
+/* Fails the first, second … allocation of each admission; the table must stay as it was until none fails. */
+static void no_memory_leaves_the_table_as_it_was(void **state)
+{
+    enum { SESSIONS = 600 };
+    static const struct cf_limits many = { SESSIONS, 1, 0, 0 };
+    static cf_handle handles[SESSIONS];
+    struct scarce scarce = { -1, 0 };
+    struct cf_core_allocator allocator = { take_scarce, give_scarce, &scarce };
+    struct cf_core *core = cf_core_new_with_allocator(&many, standard_policies, &allocator);
+    struct cf_error error;
+    int failures = 0;
+    (void)state;
+    for (int i = 0; i < SESSIONS; i++) {
+        char id[16];
+        struct cf_admission want = { id, id, CF_KIND_BASH, 0, 0 };
+        snprintf(id, sizeof id, "s%d", i);
+        int rc = CF_E_NO_MEMORY;
+        for (scarce.left = 0; rc != 0;) {
+            int calls = scarce.left;
+            rc = cf_core_admit(core, &want, T0 + i, &handles[i], &error);
+            if (rc == 0)
+                break;
+            assert_int_equal(rc, CF_E_NO_MEMORY);
+            expect_all_here(core, handles, i);
+            failures++;
+            scarce.left = calls + 1;
+        }
+        cf_core_started(core, handles[i], T0 + i);
+    }
+    expect_all_here(core, handles, SESSIONS);
+    assert_in_range(failures, 20, 100);
+    cf_core_free(&core);
+    assert_int_equal(scarce.taken, 0);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        TEST("S0.3: a workspace holds five sessions until one is gone", a_workspace_holds_five),
+        TEST("S3.5: the table holds max_sessions until one is gone", the_table_holds_max_sessions),
+        TEST("S0.3, S3.5: limits of 0, 1 and as many as there can be", limits_of_none_and_of_all),
+        TEST("a bad admission changes nothing and names the field", bad_admissions_change_nothing),
+        TEST("sessions are found by id until they are gone", sessions_are_found_by_id),
+        TEST("a stale handle does nothing, also when its slot lives again", stale_handles_do_nothing),
+        TEST("a slot retires before its handles would repeat", a_slot_retires_before_its_handles_repeat),
+        TEST("S0.8: a walk sees every session once", every_row_is_walked_once),
+        TEST("ids and workspaces are found after a new hash key", names_are_found_after_a_new_key),
+        TEST("the hash depends on the key, the length and every byte", every_byte_changes_the_hash),
+        TEST("every kind, state and reason has a name", every_value_has_a_name),
+        TEST("no memory at the start: no table, and nothing leaks", no_memory_at_the_start),
+        TEST("no memory at an admission leaves the table as it was", no_memory_leaves_the_table_as_it_was),
+    };
+    return cmocka_run_group_tests_name("core_table", tests, NULL, NULL);
+}
