@@ -1,0 +1,71 @@
+/* context.h: the keeper's one context, for the files of this folder only. */
+#ifndef CURFEW_KEEPER_CONTEXT_H
+#define CURFEW_KEEPER_CONTEXT_H
+
+#include "base/clock.h"
+#include "keeper/cgroup.h"
+#include "keeper/keeper.h"
+#include "keeper/permit.h"
+#include "keeper/procs.h"
+#include "keeper/table.h"
+
+#include <stdbool.h>
+
+/* What containment does for the ladder.  A fuzz harness puts its own here. */
+struct cf_hold_ops {
+    /* 0 or an errno; then what was begun is killed and released as ever.  Takes no descriptor over. */
+    int (*start)(struct cf_keeper *k, struct cf_held *held, const struct cf_spawn_plan *plan, const int *fds);
+    /* 0, or -1: it could not be sent. */
+    int (*signal)(struct cf_keeper *k, struct cf_held *held, const struct cf_scope *scope, int signo, bool wake);
+    void (*kill)(struct cf_keeper *k, struct cf_held *held);
+    bool (*empty)(struct cf_keeper *k, struct cf_held *held);       /* the proof */
+    int (*release)(struct cf_keeper *k, struct cf_held *held);      /* 0, or -1: not yet */
+};
+
+/* The connection to the server. */
+struct cf_link {
+    int fd;                             /* -1: none */
+    uint32_t state;                     /* CF_WIRE_C_* */
+    bool lost;                          /* to be dropped by the loop */
+    bool said_bye;
+    bool blocked;                       /* it does not read: what is owed waits */
+    bool answer_kept;                   /* `answer` waits, too: nothing is read from it before that is out */
+    uint32_t watched;                   /* what epoll watches for */
+    union { struct cf_wire_spawned spawned; struct cf_wire_signaled signaled; struct cf_wire_ended ended; } answer;
+    size_t answer_len;
+    uint32_t owed_first, owed_last;     /* slot + 1; sessions that owe a report */
+};
+
+enum cf_phase {
+    CF_PHASE_SERVING,
+    CF_PHASE_DRAINING,                  /* told to go; the server has been told, too */
+    CF_PHASE_ENDING,                    /* every session is on its way out, none comes in */
+};
+
+struct cf_keeper {
+    struct cf_keeper_config config;
+    const struct cf_hold_ops *ops;
+    struct cf_table table;
+    struct cf_cgroups cgroups;
+    struct cf_link link;
+    enum cf_phase phase;
+    uint32_t hold_default, hold_offered;
+    bool user_namespace;                /* a PID namespace takes one, as the keeper is not root */
+    uint32_t swept;
+    uint32_t last_cgroup;
+    int proc_fd, epoll_fd, signal_fd;
+    int64_t now_ns;                     /* read once each turn of the loop */
+    pid_t server_pid;                   /* 0: none, or reaped */
+    int64_t phase_until_ns;             /* when DRAINING turns to ENDING, or a server that does not go is killed */
+    int exit_status;
+};
+
+/* What an epoll event is about. */
+enum cf_watch { CF_WATCH_SIGNAL = 1, CF_WATCH_LINK = 2, CF_WATCH_CONTROL = 3, CF_WATCH_EVENTS = 4 };
+/* Watches a session's descriptor; 0, or -1 and errno. */
+int cf_keeper_watch(struct cf_keeper *k, enum cf_watch what, const struct cf_held *held, int fd, uint32_t events);
+
+/* Puts every session on the ladder. */
+void cf_keeper_end_all(struct cf_keeper *k, enum cf_end_cause cause, int64_t grace_ms);
+
+#endif

@@ -1,0 +1,93 @@
+#include "keeper/folders.h"
+#include "base/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEPTH_MAX 64                    /* folders in folders; deeper ones stay */
+
+int cf_folder_make(const char *path, mode_t mode, struct cf_error *error)
+{
+    char part[4096];
+    size_t length = strlen(path);
+
+    if (length == 0 || length >= sizeof part)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "the folder name %.80s has no usable length", path);
+    memcpy(part, path, length + 1);
+    for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(part, 0755) != 0 && errno != EEXIST && errno != EISDIR)
+            return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot make the folder %s: %s", part, strerror(errno));
+        *slash = '/';
+    }
+    if (mkdir(part, mode) != 0 && errno != EEXIST)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot make the folder %s: %s", part, strerror(errno));
+    return 0;
+}
+
+int cf_folder_lock(const char *state_dir, int *ret_lock_fd, struct cf_error *error)
+{
+    char path[4096], text[32];
+    CF_FD_AUTO fd = -1;
+    int length;
+
+    snprintf(path, sizeof path, "%s/keeper.lock", state_dir);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot open %s: %s", path, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        length = (int)pread(fd, text, sizeof text - 1, 0);
+        text[length > 0 ? length : 0] = '\0';
+        text[strcspn(text, "\n")] = '\0';
+        return cf_error_set(error, CF_E_BUSY, NULL, "curfew is running already on %s (process %s)", state_dir,
+                            text[0] != '\0' ? text : "unknown");
+    }
+    length = snprintf(text, sizeof text, "%d\n", (int)getpid());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)length, 0) != length)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot write %s: %s", path, strerror(errno));
+    *ret_lock_fd = fd;
+    fd = -1;
+    return 0;
+}
+
+static unsigned empty_at(int fd, int depth)
+{
+    DIR *dir = fdopendir(fd);
+    struct dirent *entry;
+    unsigned failures = 0;
+
+    if (dir == NULL) {
+        close(fd);
+        return 1;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        int inner;
+
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (unlinkat(dirfd(dir), entry->d_name, 0) == 0)
+            continue;
+        inner = depth > 0 ? openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+        if (inner >= 0)
+            failures += empty_at(inner, depth - 1);
+        failures += unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) != 0;
+    }
+    closedir(dir);
+    return failures;
+}
+
+unsigned cf_folder_empty(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno != ENOENT;
+    return empty_at(fd, DEPTH_MAX);
+}

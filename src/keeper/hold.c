@@ -1,0 +1,276 @@
+#include "keeper/hold.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/packet.h"
+#include "keeper/init.h"
+#include "keeper/ladder.h"
+#include "keeper/link.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SUBREAPER_PATIENCE_NS (3 * CF_NS_PER_S)
+#define HAS_INIT (CF_HOLD_PIDNS | CF_HOLD_SUBREAPER)
+
+/* The child is ours and not reaped, so its pid means it for as long as this takes. */
+static void kill_child(pid_t pid)
+{
+    CF_FD_AUTO pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+    if (pidfd >= 0)
+        (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+}
+
+/* --- start --- */
+
+static int start_init(struct cf_keeper *k, struct cf_held *held, const struct cf_spawn_plan *plan, const int *fds,
+                      int cgroup_fd)
+{
+    struct cf_init_birth birth = { .hold = held->hold, .user = &k->config.user, .uid = geteuid(), .gid = getegid(),
+                                   .user_namespace = (held->hold & CF_HOLD_PIDNS) != 0 && k->user_namespace };
+    struct cf_init_order order = { .type = CF_INIT_START, .plan = *plan };
+    pid_t pid = cf_init_spawn(&birth, cgroup_fd, &held->control_fd);
+
+    if (pid < 0)
+        return errno;
+    held->init_pid = pid;
+    if (cf_table_pid_set(&k->table, held, pid) != 0)
+        return ENOMEM;
+    if (cf_keeper_watch(k, CF_WATCH_CONTROL, held, held->control_fd, EPOLLIN) != 0)
+        return errno;
+    if (cf_packet_send(held->control_fd, &order, sizeof order, fds, plan->fd_count + 2u) != 0)
+        return errno;
+    return 0;
+}
+
+static int start_leader(struct cf_keeper *k, struct cf_held *held, const struct cf_spawn_plan *plan, const int *fds,
+                        int cgroup_fd)
+{
+    struct cf_spawn_args args;
+    int error = cf_spawn_args_load(fds[1], plan, &args);
+    pid_t pid;
+
+    if (error != 0)
+        return error;
+    pid = cf_spawn_leader(plan, &args, fds, &k->config.user, cgroup_fd);
+    error = pid < 0 ? errno : 0;
+    cf_spawn_args_free(&args);
+    if (error != 0)
+        return error;
+    held->leader_pid = pid;
+    if (cf_table_pid_set(&k->table, held, pid) != 0)
+        return ENOMEM;
+    cf_ladder_event(k, held, CF_EVENT_STARTED, pid);
+    return 0;
+}
+
+static int start(struct cf_keeper *k, struct cf_held *held, const struct cf_spawn_plan *plan, const int *fds)
+{
+    CF_FD_AUTO cgroup_fd = -1;
+
+    if ((held->hold & CF_HOLD_CGROUP) != 0) {
+        cgroup_fd = cf_cgroup_make(&k->cgroups, ++k->last_cgroup);
+        if (cgroup_fd < 0)
+            return errno;
+        if (cf_table_cgroup_set(&k->table, held, k->last_cgroup) != 0)
+            return ENOMEM;
+    }
+    return (held->hold & HAS_INIT) != 0 ? start_init(k, held, plan, fds, cgroup_fd)
+                                        : start_leader(k, held, plan, fds, cgroup_fd);
+}
+
+/* --- what comes back --- */
+
+void cf_hold_listen(struct cf_keeper *k, struct cf_held *held)
+{
+    struct cf_init_word word;
+    pid_t pid;
+    int got;
+
+    while (held->control_fd >= 0 && (got = cf_init_read(held->control_fd, &word, &pid)) != 0) {
+        if (got < 0) {
+            cf_fd_close(&held->control_fd);         /* its death follows by SIGCHLD */
+            return;
+        }
+        switch (word.type) {
+        case CF_INIT_STARTED: cf_ladder_event(k, held, CF_EVENT_STARTED, pid); break;
+        case CF_INIT_FAILED: cf_ladder_event(k, held, CF_EVENT_FAILED, word.value > 0 ? word.value : EIO); break;
+        case CF_INIT_LEFT: cf_ladder_event(k, held, CF_EVENT_LEFT, word.value); break;
+        case CF_INIT_SIGNALED: cf_link_signaled(k, held); break;
+        case CF_INIT_KILLED: held->killed = (uint32_t)word.value; break;
+        default: cf_log(CF_LOG_ERROR, "the init of session %llu says %u", (unsigned long long)held->key, word.type);
+        }
+    }
+}
+
+void cf_hold_reaped(struct cf_keeper *k, struct cf_held *held, pid_t pid, int wait_status)
+{
+    cf_table_pid_clear(&k->table, pid);
+    if (held->init_pid != pid) {
+        cf_ladder_event(k, held, CF_EVENT_LEFT, wait_status);
+        cf_ladder_event(k, held, CF_EVENT_CHANGED, 0);
+        return;
+    }
+    cf_hold_listen(k, held);                        /* its last words */
+    cf_fd_close(&held->control_fd);
+    held->init_pid = 0;
+    held->init_failed = !WIFEXITED(wait_status) || WEXITSTATUS(wait_status) != 0;
+    if (!held->leader_gone) {
+        held->leader_gone = true;
+        held->wait_status = SIGKILL;                /* as waitpid gives it: ended by that signal */
+    }
+    cf_ladder_event(k, held, CF_EVENT_CHANGED, 0);
+}
+
+/* --- signal --- */
+
+struct sweep {
+    struct cf_keeper *k;
+    const struct cf_held *held;
+    struct cf_scope scope;
+    int signo;
+    bool wake, failed;
+};
+
+static void signal_member(pid_t pid, void *context)
+{
+    struct sweep *sweep = context;
+    struct cf_proc proc;
+
+    if (cf_proc_read(sweep->k->proc_fd, pid, &proc) != 0 || !cf_scope_has(&sweep->scope, &proc))
+        return;
+    /* The number came from a list that may be old: it is the session's only while its process is in the cgroup. */
+    if (cf_cgroup_of(&sweep->k->cgroups, sweep->k->proc_fd, pid) != sweep->held->cgroup)
+        return;
+    if (cf_proc_signal(sweep->k->proc_fd, &proc, sweep->signo) != 0 && errno != ESRCH)
+        sweep->failed = true;
+    if (sweep->wake)
+        (void)cf_proc_signal(sweep->k->proc_fd, &proc, SIGCONT);
+}
+
+/* What the server asked for (which wakes nobody) it is told of: by the init, or at once where there is none. */
+static int send_signal(struct cf_keeper *k, struct cf_held *held, const struct cf_scope *scope, int signo, bool wake)
+{
+    struct sweep sweep = { .k = k, .held = held, .scope = *scope, .signo = signo, .wake = wake };
+    struct cf_init_order order = { .type = CF_INIT_SIGNAL, .signo = signo, .scope = scope->scope, .wake = wake,
+                                   .answer = !wake, .since_ticks = scope->since_ticks };
+
+    if ((held->hold & HAS_INIT) != 0 && held->control_fd >= 0)
+        return cf_packet_send(held->control_fd, &order, sizeof order, NULL, 0);
+    if (!wake)
+        cf_link_signaled(k, held);
+    if ((held->hold & HAS_INIT) != 0)
+        return 0;
+    sweep.scope.leader = held->leader_pid;
+    if (cf_cgroup_procs(&k->cgroups, held->cgroup, signal_member, &sweep) < 0)
+        return -1;
+    return sweep.failed ? -1 : 0;
+}
+
+/* --- kill --- */
+
+static void kill_cgroup(struct cf_keeper *k, struct cf_held *held)
+{
+    int count = cf_cgroup_procs(&k->cgroups, held->cgroup, NULL, NULL);
+
+    if (held->init_pid != 0 && count > 0)
+        count--;                        /* the init is no process of the session's */
+    if (held->killed == 0 && count > 0)
+        held->killed = (uint32_t)count;
+    if (cf_cgroup_kill(&k->cgroups, held->cgroup) != 0)
+        cf_log(CF_LOG_ERROR, "session %llu: cannot write cgroup.kill of s%u", (unsigned long long)held->key, held->cgroup);
+}
+
+static void kill_all(struct cf_keeper *k, struct cf_held *held)
+{
+    struct cf_init_order order = { .type = CF_INIT_KILL };
+    /* A subreaper has to look for its processes again and again, which takes its time. */
+    int64_t patience_ns = (held->hold & CF_HOLD_PIDNS) != 0 ? 0 : SUBREAPER_PATIENCE_NS;
+    bool again = k->now_ns - held->killed_ns > patience_ns;
+
+    if (held->cgroup != 0)
+        kill_cgroup(k, held);
+    if (held->init_pid == 0) {
+        if (held->leader_pid != 0 && !held->leader_gone)
+            kill_child(held->leader_pid);
+        return;
+    }
+    /* An init counts what it kills, and in a namespace kills it at one stroke.  One that does not do so soon is
+     * killed itself: a namespace dies with its init, and what a subreaper leaves comes to us. */
+    if (held->cgroup != 0 || again || cf_packet_send(held->control_fd, &order, sizeof order, NULL, 0) != 0)
+        kill_child(held->init_pid);
+}
+
+unsigned cf_hold_strays(struct cf_keeper *k)
+{
+    struct cf_procs procs;
+    unsigned count = 0;
+    pid_t self = getpid();
+
+    if (cf_procs_snapshot(k->proc_fd, &procs) != 0)
+        return 1;
+    for (size_t i = 0; i < procs.count; i++) {
+        struct cf_proc *p = &procs.list[i];
+
+        p->chosen = p->ppid == self && p->pid != k->server_pid && cf_table_by_pid(&k->table, p->pid) == NULL &&
+            (k->cgroups.dir_fd < 0 || cf_cgroup_of(&k->cgroups, k->proc_fd, p->pid) == 0);
+    }
+    cf_procs_spread(&procs);
+    for (int signo = SIGSTOP; signo != 0; signo = signo == SIGSTOP ? SIGKILL : 0)
+        for (size_t i = 0; i < procs.count; i++)
+            if (procs.list[i].chosen && procs.list[i].state != 'Z' && procs.list[i].state != 'X')
+                count += cf_proc_signal(k->proc_fd, &procs.list[i], signo) == 0 && signo == SIGKILL;
+    cf_procs_free(&procs);
+    return count;
+}
+
+/* --- proof --- */
+
+static bool populated(struct cf_keeper *k, struct cf_held *held)
+{
+    if (held->events_fd < 0) {
+        held->events_fd = cf_cgroup_events_open(&k->cgroups, held->cgroup);
+        if (held->events_fd < 0)
+            return errno != ENOENT;
+        if (cf_cgroup_events_populated(held->events_fd))
+            (void)cf_keeper_watch(k, CF_WATCH_EVENTS, held, held->events_fd, EPOLLPRI);
+    }
+    return cf_cgroup_events_populated(held->events_fd);
+}
+
+static bool empty(struct cf_keeper *k, struct cf_held *held)
+{
+    if (held->init_pid != 0)
+        return false;
+    if ((held->hold & HAS_INIT) == 0 && held->leader_pid != 0 && !held->leader_gone)
+        return false;
+    if (held->cgroup != 0)
+        return !populated(k, held);
+    /* A namespace's init cannot be reaped before all in it are dead; a subreaper that ended in order saw it. */
+    return (held->hold & CF_HOLD_PIDNS) != 0 || !held->init_failed || cf_hold_strays(k) == 0;
+}
+
+static int release(struct cf_keeper *k, struct cf_held *held)
+{
+    cf_fd_close(&held->control_fd);
+    cf_fd_close(&held->events_fd);
+    if (held->cgroup == 0)
+        return 0;
+    if (cf_cgroup_remove(&k->cgroups, held->cgroup) != 0)
+        return -1;
+    cf_table_cgroup_clear(&k->table, held);
+    return 0;
+}
+
+const struct cf_hold_ops *cf_hold_ops(void)
+{
+    static const struct cf_hold_ops ops = {
+        .start = start, .signal = send_signal, .kill = kill_all, .empty = empty, .release = release,
+    };
+
+    return &ops;
+}

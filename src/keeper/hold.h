@@ -1,0 +1,22 @@
+/* hold.h: containment in practice: start, signal, kill, prove, release. */
+#ifndef CURFEW_KEEPER_HOLD_H
+#define CURFEW_KEEPER_HOLD_H
+
+#include "keeper/context.h"
+
+const struct cf_hold_ops *cf_hold_ops(void);
+
+/* Reads what the session's init has said, and passes it to the ladder. */
+void cf_hold_listen(struct cf_keeper *k, struct cf_held *held);
+/* A child of ours is dead (and not reaped yet): whose it was.  *ret_held is NULL for one that is in no session. */
+void cf_hold_reaped(struct cf_keeper *k, struct cf_held *held, pid_t pid, int wait_status);
+
+/* Kills every child of this process that belongs to no session, with all that descends from it: what is left
+ * where a session killed its own subreaper.  Returns how many there still were. */
+unsigned cf_hold_strays(struct cf_keeper *k);
+
+/* Finds by trying which containments work and settles hold_offered, hold_default and user_namespace.
+ * CF_E_UNAVAILABLE when the configured one does not, with the reason. */
+int cf_hold_probe(struct cf_keeper *k, struct cf_error *error);
+
+#endif

@@ -1,0 +1,212 @@
+/* curfew-keeper: reads the settings, takes the lock, starts the server and keeps sessions until both are gone. */
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/settings.h"
+#include "keeper/folders.h"
+#include "keeper/keeper.h"
+#include "keeper/wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef CURFEW_LIBEXECDIR
+#define CURFEW_LIBEXECDIR "/usr/libexec/curfew"
+#endif
+
+#define GROUPS_MAX 1024                 /* that a user may be in */
+
+struct program {
+    struct cf_settings settings;
+    struct cf_keeper_config config;
+    gid_t groups[GROUPS_MAX];
+    int lock_fd;
+};
+
+/* Prints and returns true when there is nothing more to do. */
+static bool read_settings(struct program *p, int argc, char **argv, int *ret_status)
+{
+    struct cf_settings_args args = { 0 };
+    struct cf_complaints complaints;
+    struct cf_buf help;
+    bool over = true;
+
+    cf_complaints_init(&complaints);
+    cf_settings_load(&p->settings, argc - 1, argv + 1, environ, &args, &complaints);
+    *ret_status = 0;
+    if (args.help) {
+        cf_buf_init(&help, 1u << 20);
+        cf_settings_help(&help);
+        printf("usage: curfew serve [--config FILE] [--check-config] [settings]\n\n%s", help.data != NULL ? help.data : "");
+        cf_buf_free(&help);
+    } else if (complaints.count != 0) {
+        fputs(complaints.lines.data != NULL ? complaints.lines.data : "out of memory\n", stderr);
+        *ret_status = cf_error_exit(CF_E_INVALID);
+    } else if (args.check_only) {
+        puts("configuration is fine");
+    } else {
+        over = false;
+    }
+    cf_complaints_free(&complaints);
+    return over;
+}
+
+static int settle_user(struct program *p, struct cf_error *error)
+{
+    const char *name = p->settings.user;
+    const struct passwd *entry;
+    int count = GROUPS_MAX;
+
+    if (name[0] == '\0') {
+        if (geteuid() == 0)
+            cf_log(CF_LOG_WARNING, "sessions run as root: set user to have them run as someone else");
+        return 0;
+    }
+    entry = getpwnam(name);
+    if (entry == NULL)
+        return cf_error_set(error, CF_E_INVALID, "user", "user: there is no user %s", name);
+    if (geteuid() != 0 && entry->pw_uid != geteuid())
+        return cf_error_set(error, CF_E_INVALID, "user", "user: only root can run sessions as %s", name);
+    if (geteuid() != 0)
+        return 0;
+    if (getgrouplist(name, entry->pw_gid, p->groups, &count) < 0)
+        return cf_error_set(error, CF_E_INVALID, "user", "user: %s is in more than %d groups", name, GROUPS_MAX);
+    p->config.user = (struct cf_spawn_user){ .set = true, .uid = entry->pw_uid, .gid = entry->pw_gid,
+                                             .groups = p->groups, .group_count = (size_t)count };
+    return 0;
+}
+
+static int settle_folders(struct program *p, struct cf_error *error)
+{
+    const struct cf_settings *s = &p->settings;
+    char sessions[sizeof s->runtime_dir + 16];
+    int outcome = cf_folder_make(s->state_dir, 0700, error);
+    unsigned left;
+
+    if (outcome == 0)
+        outcome = cf_folder_lock(s->state_dir, &p->lock_fd, error);
+    /* Sessions that run as another user have to get through to their own folders in it. */
+    if (outcome == 0)
+        outcome = cf_folder_make(s->runtime_dir, 0711, error);
+    if (outcome != 0)
+        return outcome;
+    snprintf(sessions, sizeof sessions, "%s/sessions", s->runtime_dir);
+    left = cf_folder_empty(sessions);
+    if (left != 0)
+        cf_log(CF_LOG_WARNING, "%u leftovers in %s cannot be removed", left, sessions);
+    return 0;
+}
+
+static int settle(struct program *p, struct cf_error *error)
+{
+    const struct cf_settings *s = &p->settings;
+    int outcome;
+
+    p->config.state_dir = s->state_dir;
+    p->config.cgroup_root = s->cgroup_root;
+    p->config.max_sessions = (uint32_t)s->max_sessions + (uint32_t)s->warm_pool + 64;   /* those on their way out, too */
+    p->config.grace_ms = s->cleanup_on_shutdown ? s->grace / 1000000 : 0;
+    if (cf_hold_parse(s->containment, &p->config.hold) != 0)
+        return cf_error_set(error, CF_E_INVALID, "containment", "containment: no such word: %s", s->containment);
+    outcome = settle_user(p, error);
+    return outcome != 0 ? outcome : settle_folders(p, error);
+}
+
+/* Does not return unless the server cannot be exec'd. */
+static void become_server(char **argv, int fd, pid_t keeper_pid)
+{
+    char path[4096];
+    sigset_t none;
+    ssize_t length;
+    char *slash;
+
+    /* A group of its own: Ctrl-C is for the keeper, which tells the server. */
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != keeper_pid)
+        return;
+    if (fd == CF_WIRE_SERVER_FD ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, CF_WIRE_SERVER_FD) < 0)
+        return;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    length = readlink("/proc/self/exe", path, sizeof path - 32);
+    path[length > 0 ? length : 0] = '\0';
+    slash = strrchr(path, '/');
+    strcpy(slash != NULL ? slash + 1 : path, "curfew-server");
+    argv[0] = path;
+    execv(path, argv);
+    argv[0] = strcpy(path, CURFEW_LIBEXECDIR "/curfew-server");
+    execv(path, argv);
+    cf_log(CF_LOG_ERROR, "cannot start curfew-server: %s", strerror(errno));
+}
+
+static pid_t start_server(char **argv, int *ret_fd)
+{
+    pid_t self = getpid(), pid;
+    int ends[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+        return -1;
+    pid = fork();
+    if (pid == 0) {
+        become_server(argv, ends[1], self);
+        _exit(127);
+    }
+    close(ends[1]);
+    if (pid < 0)
+        close(ends[0]);
+    else
+        *ret_fd = ends[0];
+    return pid;
+}
+
+static int keep(struct program *p, char **argv, struct cf_error *error)
+{
+    struct cf_keeper *keeper;
+    char word[32];
+    int outcome = cf_keeper_new(&p->config, &keeper, error), server_fd;
+    pid_t server_pid;
+
+    if (outcome != 0)
+        return outcome;
+    cf_log(CF_LOG_INFO, "sessions are held by %s", cf_hold_format(cf_keeper_hold(keeper), word, sizeof word));
+    server_pid = start_server(argv, &server_fd);
+    if (server_pid < 0)
+        outcome = cf_error_set(error, CF_E_SYSTEM, NULL, "cannot start the server: %s", strerror(errno));
+    else
+        outcome = cf_keeper_serve(keeper, server_fd, server_pid);
+    cf_keeper_free(&keeper);
+    return outcome;
+}
+
+int main(int argc, char **argv)
+{
+    static struct program program = { .lock_fd = -1 };
+    static const char *const levels[] = { "error", "warning", "info", "debug" };
+    struct cf_error error = { 0 };
+    int status;
+
+    if (read_settings(&program, argc, argv, &status))
+        return status;
+    cf_log_init("keeper", CF_LOG_INFO);
+    for (int level = 0; level < 4; level++)
+        if (strcmp(program.settings.log_level, levels[level]) == 0)
+            cf_log_level_set((enum cf_log_level)level);
+    status = settle(&program, &error);
+    if (status == 0)
+        status = keep(&program, argv, &error);
+    if (status < 0) {
+        cf_log(CF_LOG_ERROR, "%s", error.text);
+        status = cf_error_exit(status);
+    }
+    cf_fd_close(&program.lock_fd);
+    return status;
+}

@@ -1,0 +1,63 @@
+/* call.h: one request as a handler sees it: never HTTP.
+ *
+ * The edge (http.c) reads a request, decides who sent it and which row of operations.def it is, checks
+ * its parameters against the PARAM rows, and hands a call to the row's handler.  A handler answers at
+ * once or later, exactly once, with cf_call_reply or cf_call_fail. */
+#ifndef CURFEW_SERVER_CALL_H
+#define CURFEW_SERVER_CALL_H
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/jsonw.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum cf_operation {
+#define OPERATION(name, ...) CF_OP_##name,
+#include "tables/operations.def"
+#undef OPERATION
+    CF_OPERATIONS
+};
+
+struct cf_server;
+
+/* Owned by the edge until it is answered; the edge frees it then. */
+struct cf_call {
+    struct cf_server *server;
+    enum cf_operation operation;
+    struct cf_now now;                  /* when the request was complete */
+    char id[128];                       /* the {id} of the path, "" when it has none; bytes outside [A-Za-z0-9._-] were refused */
+    json_t *params;                     /* an object with only known, checked parameters; borrowed */
+    struct cf_buf body;                 /* scratch of the reply; cf_call_data starts it */
+    struct cf_jsonw json;
+    bool answered;
+    bool abandoned;                     /* the client went away; answering is still required and frees the call */
+    void *edge;                         /* the edge's own */
+};
+
+typedef void cf_handler(struct cf_call *call);
+/* One function a row, named cf_calls_NAME, in calls_*.c. */
+#define OPERATION(name, ...) cf_handler cf_calls_##name;
+#include "tables/operations.def"
+#undef OPERATION
+
+/* Parameters that were validated already.  Durations come back in nanoseconds. */
+const char *cf_call_text(const struct cf_call *call, const char *name, const char *fallback);
+int64_t cf_call_duration_ns(const struct cf_call *call, const char *name, int64_t fallback_ns);
+bool cf_call_bool(const struct cf_call *call, const char *name, bool fallback);
+bool cf_call_has(const struct cf_call *call, const char *name);
+
+/* Starts a success reply: writes {"status":"success","data": and returns the writer, in which the caller then writes
+ * exactly one value with key NULL. */
+struct cf_jsonw *cf_call_data(struct cf_call *call);
+/* Sends what cf_call_data began, with `http_status` (200, 201).  The call is gone afterwards. */
+void cf_call_reply(struct cf_call *call, int http_status);
+/* Sends {"status":"error","error":{"code","message","field"…}} with the code's HTTP status.  When `tombstone` is
+ * not NULL it is a JSON object that is added as error.session.  The call is gone afterwards. */
+void cf_call_fail(struct cf_call *call, const struct cf_error *error, const struct cf_buf *tombstone);
+void cf_call_fail_code(struct cf_call *call, int code, const char *field, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+#endif

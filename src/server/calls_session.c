@@ -1,0 +1,119 @@
+/* calls_session.c: create, list, show, end, heartbeat. */
+#include "server/call.h"
+#include "server/sessions.h"
+#include "server/sweep.h"
+
+#include <string.h>
+
+static void on_created(void *arg, cf_handle handle, const struct cf_error *error) {
+    struct cf_call *call = arg;
+    if (error != NULL) {
+        cf_call_fail(call, error, NULL);
+        return;
+    }
+    cf_sweep_wake(call->server->sweep);
+    if (call->abandoned) {
+        cf_sessions_end(call->server->sessions, handle, CF_REASON_REQUESTED, "the client left before it learned the session's id", 0);
+        cf_call_fail_code(call, CF_E_UNAVAILABLE, NULL, "the client left");
+        return;
+    }
+    (void)cf_sessions_json(call->server->sessions, handle, cf_clock_now(), cf_call_data(call), NULL);
+    cf_call_reply(call, 201);
+}
+
+void cf_calls_create(struct cf_call *call) {
+    const char *kind = cf_call_text(call, "kind", cf_kind_name(CF_KIND_BASH));
+    struct cf_create what = {
+        .kind = CF_KIND_BASH,
+        .workspace = cf_call_text(call, "workspace", "default"),
+        .cwd = cf_call_text(call, "cwd", NULL),
+        .env = json_object_get(call->params, "env"),
+        .idle_ns = cf_call_duration_ns(call, "idle_timeout", 0),
+        .age_ns = cf_call_duration_ns(call, "max_age", 0),
+    };
+    if (strcmp(kind, cf_kind_name(CF_KIND_BASH)) != 0) {
+        cf_call_fail_code(call, CF_E_INVALID, "kind", "\"kind\" must be bash");
+        return;
+    }
+    cf_sessions_create(call->server->sessions, &what, call->now, on_created, call);
+}
+
+void cf_calls_list(struct cf_call *call) {
+    struct cf_jsonw *w = cf_call_data(call);
+    size_t cursor = 0;
+    cf_handle handle;
+    cf_jsonw_object(w, NULL);
+    cf_jsonw_array(w, "sessions");
+    while (cf_core_next(call->server->core, &cursor, &handle))
+        (void)cf_sessions_json(call->server->sessions, handle, call->now, w, NULL);
+    cf_jsonw_array_end(w);
+    cf_jsonw_object_end(w);
+    cf_call_reply(call, 200);
+}
+
+/* Finds the session that the path names, or answers 404, or 410 with the tombstone. */
+static bool find(struct cf_call *call, cf_handle *ret_handle) {
+    const struct cf_tomb *tomb = NULL;
+    struct cf_error error;
+    struct cf_buf text;
+    struct cf_jsonw w;
+    int code = cf_sessions_find(call->server->sessions, call->id, call->now, ret_handle, &tomb, &error);
+    if (code == 0)
+        return true;
+    if (tomb == NULL) {
+        cf_call_fail(call, &error, NULL);
+        return false;
+    }
+    cf_buf_init(&text, 64 * 1024);
+    cf_jsonw_init(&w, &text);
+    cf_tomb_json(tomb, &w, NULL);
+    cf_call_fail(call, &error, &text);
+    cf_buf_free(&text);
+    return false;
+}
+
+void cf_calls_show(struct cf_call *call) {
+    cf_handle handle;
+    if (!find(call, &handle))
+        return;
+    (void)cf_sessions_json(call->server->sessions, handle, call->now, cf_call_data(call), NULL);
+    cf_call_reply(call, 200);
+}
+
+static void on_gone(void *arg, const struct cf_tomb *tomb) {
+    struct cf_call *call = arg;
+    struct cf_jsonw *w = cf_call_data(call);
+    if (tomb != NULL)
+        cf_tomb_json(tomb, w, NULL);
+    else
+        cf_jsonw_null(w, NULL);         /* ended, but there was no memory to remember it */
+    cf_call_reply(call, 200);
+}
+
+void cf_calls_end(struct cf_call *call) {
+    cf_handle handle;
+    struct cf_error error;
+    int64_t grace_ns = cf_call_duration_ns(call, "grace", call->server->settings.grace);
+    if (!find(call, &handle))
+        return;
+    if (cf_sessions_wait(call->server->sessions, handle, on_gone, call, &error) != 0) {
+        cf_call_fail(call, &error, NULL);
+        return;
+    }
+    cf_sessions_end(call->server->sessions, handle, CF_REASON_REQUESTED, "a caller asked for it", grace_ns);
+}
+
+void cf_calls_heartbeat(struct cf_call *call) {
+    cf_handle handle;
+    struct cf_session row;
+    if (!find(call, &handle))
+        return;
+    cf_core_touch(call->server->core, handle, call->now.mono_ns, CF_TOUCH_HEARTBEAT);
+    (void)cf_core_get(call->server->core, handle, call->now.mono_ns, &row);
+    struct cf_jsonw *w = cf_call_data(call);
+    cf_jsonw_object(w, NULL);
+    cf_jsonw_str(w, "session_id", row.id);
+    cf_jsonw_str(w, "state", cf_state_name(row.state));
+    cf_jsonw_object_end(w);
+    cf_call_reply(call, 200);
+}

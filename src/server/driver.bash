@@ -1,0 +1,24 @@
+# driver.bash: the loop inside a session's shell; sourced by an interactive bash that reads its standard input.
+#
+# 18 gives requests, 19 takes statuses; neither is open while a command runs, so no command can read the one or
+# print into the other. A request is a line "TOKEN LENGTH PAIR" and LENGTH bytes of bash text (or "TOKEN f PAIR": the text
+# is in the file c), and runs with its output in the FIFOs oPAIR and ePAIR. A line without the token is what an interrupt
+# left of an earlier request, and is skipped. Every status ends in NUL:
+#   S CODE PWD   the command ended        R CODE PWD   the loop was (re-)entered: at start, or after something that
+#   P WORD       answer to "TOKEN p WORD"              unwinds it (an interrupt, break, return)
+# The shell's own standard input holds a spare ". driver.bash" line, from which the loop comes back after unwinding.
+# Nothing but eval sees the user's descriptors: the loop's own output, traces included, goes to /dev/null.
+__cf_s=$?
+\builtin printf 'R %d %s\0' "$__cf_s" "$PWD" >&19
+while LC_ALL=C IFS=' ' TMOUT='' \builtin read -r -u 18 __cf_w __cf_n __cf_p; do
+    [[ $__cf_w == "$__cf_t" ]] || continue
+    case $__cf_n in
+    p) \builtin printf 'P %s\0' "$__cf_p" >&19; continue ;;
+    f) LC_ALL=C IFS='' TMOUT='' \builtin read -r -d '' __cf_c <"$__cf_d/c" ;;
+    *) LC_ALL=C IFS='' TMOUT='' \builtin read -r -u 18 -N "$__cf_n" __cf_c || continue ;;
+    esac
+    __cf_status "$__cf_s"
+    \builtin eval "$__cf_c" </dev/null >"$__cf_d/o$__cf_p" 2>"$__cf_d/e$__cf_p" 18<&- 19>&-
+    __cf_s=$?
+    \builtin printf 'S %d %s\0' "$__cf_s" "$PWD" >&19
+done

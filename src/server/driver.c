@@ -1,0 +1,65 @@
+/* driver.c: composing requests and reading statuses. */
+#include "server/driver.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+int cf_driver_token(char *token) {
+    uint64_t random;
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        return -1;
+    snprintf(token, CF_DRIVER_TOKEN, "%016llx", (unsigned long long)random);
+    return 0;
+}
+
+void cf_driver_quote(struct cf_buf *out, const char *text) {
+    cf_buf_putc(out, '\'');
+    for (const char *end; (end = strchr(text, '\'')) != NULL; text = end + 1) {
+        cf_buf_append(out, text, (size_t)(end - text));
+        cf_buf_puts(out, "'\\''");
+    }
+    cf_buf_puts(out, text);
+    cf_buf_putc(out, '\'');
+}
+
+void cf_driver_spare(struct cf_buf *out, const char *driver_path) {
+    cf_buf_puts(out, "\\builtin . ");
+    cf_driver_quote(out, driver_path);
+    cf_buf_putc(out, '\n');
+}
+
+void cf_driver_boot(struct cf_buf *out, const char *driver_path, const char *folder, const char *token) {
+    /* History off, since a "!" in a command means itself; aliases stay on, as an interactive bash has them. */
+    cf_buf_puts(out, "set +o history +H; unset HISTFILE; __cf_status() { return \"$1\"; }; __cf_d=");
+    cf_driver_quote(out, folder);
+    cf_buf_printf(out, "; __cf_t=%s\n", token);
+    cf_driver_spare(out, driver_path);
+    cf_driver_spare(out, driver_path);
+}
+
+void cf_driver_request(struct cf_buf *out, const char *token, size_t len, unsigned pair) {
+    if (len > CF_DRIVER_INLINE_MAX)
+        cf_buf_printf(out, "%s f %u\n", token, pair);
+    else
+        cf_buf_printf(out, "%s %zu %u\n", token, len, pair);
+}
+
+void cf_driver_probe(struct cf_buf *out, const char *token, unsigned number) {
+    cf_buf_printf(out, "\n\n\n\n%s p %u\n", token, number);
+}
+
+int cf_driver_parse(const char *text, struct cf_driver_status *ret) {
+    char *end;
+    if ((text[0] != 'S' && text[0] != 'R' && text[0] != 'P') || text[1] != ' ')
+        return -1;
+    errno = 0;
+    long number = strtol(text + 2, &end, 10);
+    if (errno != 0 || end == text + 2 || number < 0 || *end != (text[0] == 'P' ? '\0' : ' '))
+        return -1;
+    *ret = (struct cf_driver_status){ .word = text[0], .number = number, .cwd = *end ? end + 1 : end };
+    return 0;
+}

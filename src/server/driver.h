@@ -1,0 +1,39 @@
+/* driver.h: the words between the server and driver.bash. */
+#ifndef CURFEW_SERVER_DRIVER_H
+#define CURFEW_SERVER_DRIVER_H
+
+#include "base/buf.h"
+
+#include <stddef.h>
+
+#define CF_DRIVER_REQUEST_FD 18         /* as driver.bash has them */
+#define CF_DRIVER_STATUS_FD 19
+#define CF_DRIVER_TOKEN 17              /* hex digits and NUL */
+/* Longer text goes by file: one write of a request then always fits an empty pipe. */
+#define CF_DRIVER_INLINE_MAX 16384
+
+/* The text of driver.bash. */
+const char *cf_driver_text(void);
+
+struct cf_driver_status {
+    char word;                          /* S, R or P */
+    long number;                        /* exit code, or the number of P */
+    const char *cwd;                    /* of S and R; inside the parsed text */
+};
+
+/* Fills `token` (CF_DRIVER_TOKEN bytes) with what no command can guess.  0 or -1. */
+int cf_driver_token(char *token);
+/* Appends `text` in single quotes for bash. */
+void cf_driver_quote(struct cf_buf *out, const char *text);
+/* Appends the lines that a shell's standard input starts with: what the loop needs, and the first entry. */
+void cf_driver_boot(struct cf_buf *out, const char *driver_path, const char *folder, const char *token);
+/* Appends the line from which the loop comes back after something unwound it. */
+void cf_driver_spare(struct cf_buf *out, const char *driver_path);
+/* Appends the header of a request. */
+void cf_driver_request(struct cf_buf *out, const char *token, size_t len, unsigned pair);
+/* Appends a question that the loop answers with P `number`, behind newlines which end whatever an interrupt left. */
+void cf_driver_probe(struct cf_buf *out, const char *token, unsigned number);
+/* Reads one status without its NUL.  0, or -1 when it is none. */
+int cf_driver_parse(const char *text, struct cf_driver_status *ret);
+
+#endif

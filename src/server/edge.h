@@ -1,0 +1,83 @@
+/* edge.h: what the files of the edge share: a connection, a request, the edge itself. */
+#ifndef CURFEW_SERVER_EDGE_H
+#define CURFEW_SERVER_EDGE_H
+
+#include "server/auth.h"
+#include "server/call.h"
+#include "server/deadline.h"
+#include "server/http.h"
+#include "server/linger.h"
+#include "server/listen.h"
+#include "server/peer.h"
+#include "server/route.h"
+
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+struct cf_request;
+
+/* Kept small: there is one for each idle connection. */
+struct cf_conn {
+    struct cf_http *http;
+    struct MHD_Connection *mhd;
+    struct cf_request *request;         /* NULL between requests */
+    struct cf_deadline deadline;
+    int fd;                             /* MHD's; it closes it after it said CLOSED */
+    uint8_t peer;                       /* enum cf_peer */
+    bool unix_socket;
+    bool linger;                        /* a body was refused unread: the client may still be sending */
+};
+
+enum cf_request_state {
+    CF_REQUEST_READING,                 /* body not complete */
+    CF_REQUEST_WORKING,                 /* a handler has the call */
+    CF_REQUEST_ANSWERED,                /* `status` and call.body are the answer */
+};
+
+struct cf_request {
+    struct cf_call call;
+    struct cf_conn *conn;               /* NULL: the edge has stopped, and the call is only waited for */
+    TAILQ_ENTRY(cf_request) link;       /* in http->suspended, while `suspended` */
+    struct cf_buf in;                   /* the body */
+    int status;
+    enum cf_request_state state;
+    bool dispatching;                   /* the handler was called and has not returned */
+    bool suspended;
+    bool close;                         /* the connection ends with this answer */
+    char allow[64];                     /* of a 405 */
+};
+
+struct cf_http {
+    struct event_base *loop;
+    const struct cf_settings *settings;
+    struct cf_counts *counts;
+    struct cf_server *server;
+    struct MHD_Daemon *daemon;
+    struct event *wake, *again, *watch; /* MHD's epoll is ready; MHD wants to run without it; look after suspended requests */
+    struct cf_listen *listen;
+    struct cf_peers peers;
+    struct cf_auth auth;
+    struct cf_routes routes;
+    struct cf_deadlines deadlines;
+    struct cf_linger linger;
+    struct cf_conn *adding;             /* handed from MHD_add_connection to its notification */
+    json_t *no_params;                  /* the empty object that most requests share */
+    TAILQ_HEAD(, cf_request) suspended;
+    unsigned connections;
+    unsigned pending;                   /* requests between their headers and the end of their answer */
+    size_t reply_max_bytes;
+    bool draining;
+    char address[80];
+};
+
+/* ---- request.c ---- */
+enum MHD_Result cf_request_access(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
+                                  const char *version, const char *data, size_t *len, void **state);
+void cf_request_completed(void *cls, struct MHD_Connection *mhd, void **state, enum MHD_RequestTerminationCode why);
+/* The answer is in call.body: sends it, now or when the handler has returned. */
+void cf_request_answer(struct cf_request *request, int status);
+/* Answers a suspended request's client with 503 and leaves its call to whoever will answer it. */
+void cf_request_orphan(struct cf_request *request);
+
+#endif

@@ -1,0 +1,220 @@
+/* link.c: requests out, reports in. */
+#include "server/link.h"
+
+#include "base/clock.h"
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/packet.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define WELCOME_TIMEOUT_MS 10000
+#define SEND_TIMEOUT_MS 30000
+/* Reports handled before other descriptors get their turn. */
+#define REPORTS_A_TURN 64
+
+struct cf_link {
+    int fd;
+    struct event *event;
+    struct cf_link_reports reports;
+    void *arg;
+    struct cf_wire_welcome welcome;
+    bool lost;
+};
+
+union report {
+    uint32_t type;
+#define ROW(name, number, structure) struct structure name;
+    CF_WIRE_REPORTS(ROW)
+#undef ROW
+};
+
+static bool size_fits(uint32_t type, size_t len) {
+    switch (type) {
+#define ROW(name, number, structure) case number: return len == sizeof(struct structure);
+    CF_WIRE_REPORTS(ROW)
+#undef ROW
+    default: return false;
+    }
+}
+
+static void lose(struct cf_link *link, const char *why) {
+    if (link->lost)
+        return;
+    link->lost = true;
+    cf_log(CF_LOG_ERROR, "keeper: %s", why);
+    if (link->event != NULL)
+        event_del(link->event);
+    link->reports.lost(link->arg);
+}
+
+/* The keeper never waits for the server and reads whenever it is not at work, so to wait for room here bounds what
+ * can pile up between the two and cannot lock them against each other. */
+static void send_packet(struct cf_link *link, const void *packet, size_t len, const int *fds, size_t fd_count) {
+    while (!link->lost && cf_packet_send(link->fd, packet, len, fds, fd_count) < 0) {
+        struct pollfd p = { .fd = link->fd, .events = POLLOUT };
+        if (errno != EAGAIN || poll(&p, 1, SEND_TIMEOUT_MS) == 0)
+            lose(link, errno == EAGAIN ? "does not read" : strerror(errno));
+    }
+}
+
+static void dispatch(struct cf_link *link, const union report *r) {
+    switch (r->type) {
+    case CF_WIRE_SPAWNED: link->reports.spawned(link->arg, &r->SPAWNED); break;
+    case CF_WIRE_SIGNALED: link->reports.signaled(link->arg, &r->SIGNALED); break;
+    case CF_WIRE_LEFT: link->reports.left(link->arg, &r->LEFT); break;
+    case CF_WIRE_ENDED: link->reports.ended(link->arg, &r->ENDED); break;
+    default: lose(link, "a report out of place"); break;
+    }
+}
+
+/* One report.  Returns 1, 0 when there is none, -1 when the keeper is gone or a packet is not of its form. */
+static int receive(struct cf_link *link, union report *ret) {
+    int fds[CF_WIRE_FDS_MAX];
+    size_t fd_count = 0;
+    ssize_t n = cf_packet_recv(link->fd, ret, sizeof *ret, fds, CF_WIRE_FDS_MAX, &fd_count);
+    for (size_t i = 0; i < fd_count; i++)
+        cf_fd_close(&fds[i]);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    if (n < (ssize_t)sizeof ret->type || !size_fits(ret->type, (size_t)n))
+        return -1;
+    return 1;
+}
+
+static void on_report(evutil_socket_t fd, short what, void *arg) {
+    (void)fd;
+    (void)what;
+    struct cf_link *link = arg;
+    union report r;
+    for (int i = 0; i < REPORTS_A_TURN && !link->lost; i++) {
+        int got = receive(link, &r);
+        if (got == 0)
+            return;
+        if (got < 0) {
+            lose(link, "is gone");
+            return;
+        }
+        dispatch(link, &r);
+    }
+}
+
+static int greet(struct cf_link *link, struct cf_error *error) {
+    struct cf_wire_hello hello = { .type = CF_WIRE_HELLO, .version = CF_WIRE_VERSION };
+    union report r;
+    if (cf_packet_send(link->fd, &hello, sizeof hello, NULL, 0) < 0)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot greet the keeper: %s", strerror(errno));
+    struct pollfd p = { .fd = link->fd, .events = POLLIN };
+    if (poll(&p, 1, WELCOME_TIMEOUT_MS) != 1)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "the keeper does not answer");
+    if (receive(link, &r) != 1 || r.type != CF_WIRE_WELCOME || r.WELCOME.version != CF_WIRE_VERSION)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "the keeper speaks another version of the wire");
+    link->welcome = r.WELCOME;
+    return 0;
+}
+
+int cf_link_open(struct event_base *loop, int fd, const struct cf_link_reports *reports, void *arg,
+                 struct cf_link **ret, struct cf_error *error) {
+    struct cf_link *link = calloc(1, sizeof *link);
+    if (link == NULL)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    *link = (struct cf_link){ .fd = fd, .reports = *reports, .arg = arg };
+    int code = cf_fd_nonblock(fd) < 0 ? cf_error_set(error, CF_E_SYSTEM, NULL, "the keeper's socket: %s", strerror(errno))
+                                      : greet(link, error);
+    if (code == 0 && ((link->event = event_new(loop, fd, EV_READ | EV_PERSIST, on_report, link)) == NULL ||
+                      event_add(link->event, NULL) < 0))
+        code = cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    if (code != 0) {
+        cf_link_close(&link);
+        return code;
+    }
+    *ret = link;
+    return 0;
+}
+
+void cf_link_close(struct cf_link **link) {
+    if (*link == NULL)
+        return;
+    if ((*link)->event != NULL)
+        event_free((*link)->event);
+    cf_fd_close(&(*link)->fd);
+    free(*link);
+    *link = NULL;
+}
+
+const struct cf_wire_welcome *cf_link_welcome(const struct cf_link *link) {
+    return &link->welcome;
+}
+
+static uint32_t pack(struct cf_buf *block, const char *const *list) {
+    uint32_t n = 0;
+    for (; list[n] != NULL; n++)
+        cf_buf_append(block, list[n], strlen(list[n]) + 1);
+    return n;
+}
+
+/* Writes argv and environment into a memfd, so that the packet itself stays of fixed size. */
+static int block_fd(const struct cf_link_spawn *what, struct cf_wire_spawn *packet, int *ret_fd, struct cf_error *error) {
+    struct cf_buf block;
+    int code = 0;
+    CF_FD_AUTO fd = -1;
+    cf_buf_init(&block, CF_WIRE_ARGS_MAX);
+    packet->argc = pack(&block, what->argv);
+    packet->envc = pack(&block, what->envv);
+    packet->args_bytes = (uint32_t)block.len;
+    if (block.failed)
+        code = cf_error_set(error, CF_E_TOO_LARGE, "env", "arguments and environment are over %u bytes", CF_WIRE_ARGS_MAX);
+    else if ((fd = memfd_create("curfew-args", MFD_CLOEXEC)) < 0 || cf_fd_write_all(fd, block.data, block.len) < 0)
+        code = cf_error_set(error, CF_E_SYSTEM, NULL, "cannot hand over the arguments: %s", strerror(errno));
+    cf_buf_free(&block);
+    if (code == 0) {
+        *ret_fd = fd;
+        fd = -1;
+    }
+    return code;
+}
+
+int cf_link_spawn(struct cf_link *link, const struct cf_link_spawn *what, struct cf_error *error) {
+    struct cf_wire_spawn packet = { .type = CF_WIRE_SPAWN, .key = what->key, .hold = what->hold,
+                                    .fd_count = what->fd_count, .lease_ms = what->lease_ms };
+    int fds[CF_WIRE_FDS_MAX] = { what->cwd_fd };
+    CF_FD_AUTO args_fd = -1;
+    int code = block_fd(what, &packet, &args_fd, error);
+    if (code != 0)
+        return code;
+    fds[1] = args_fd;
+    for (uint32_t i = 0; i < what->fd_count; i++) {
+        fds[2 + i] = what->fds[i];
+        packet.fd_targets[i] = what->targets[i];
+    }
+    send_packet(link, &packet, sizeof packet, fds, 2 + what->fd_count);
+    return link->lost ? cf_error_set(error, CF_E_UNAVAILABLE, NULL, "the keeper is gone") : 0;
+}
+
+void cf_link_renew(struct cf_link *link, uint64_t key, int64_t lease_ms) {
+    struct cf_wire_renew packet = { .type = CF_WIRE_RENEW, .key = key, .lease_ms = lease_ms };
+    send_packet(link, &packet, sizeof packet, NULL, 0);
+}
+
+void cf_link_signal(struct cf_link *link, uint64_t key, int signo, enum cf_wire_scope scope, uint64_t since_ticks) {
+    struct cf_wire_signal packet = { .type = CF_WIRE_SIGNAL, .key = key, .signo = signo, .scope = scope,
+                                     .since_ticks = since_ticks };
+    send_packet(link, &packet, sizeof packet, NULL, 0);
+}
+
+void cf_link_end(struct cf_link *link, uint64_t key, int64_t grace_ms) {
+    struct cf_wire_end packet = { .type = CF_WIRE_END, .key = key, .grace_ms = grace_ms };
+    send_packet(link, &packet, sizeof packet, NULL, 0);
+}
+
+void cf_link_bye(struct cf_link *link, int64_t grace_ms) {
+    struct cf_wire_bye packet = { .type = CF_WIRE_BYE, .grace_ms = grace_ms };
+    send_packet(link, &packet, sizeof packet, NULL, 0);
+}

@@ -1,0 +1,49 @@
+/* link.h: the server's end of the wire to the keeper.
+ *
+ * One object owns the socket: it greets, sends requests, and hands each report to the shell that its key names. */
+#ifndef CURFEW_SERVER_LINK_H
+#define CURFEW_SERVER_LINK_H
+
+#include "base/error.h"
+#include "keeper/wire.h"
+
+#include <event2/event.h>
+#include <stdint.h>
+
+struct cf_link;
+
+/* What the keeper says; `arg` is the link's. Each report is borrowed for the call. */
+struct cf_link_reports {
+    void (*spawned)(void *arg, const struct cf_wire_spawned *report);
+    void (*signaled)(void *arg, const struct cf_wire_signaled *report);
+    void (*left)(void *arg, const struct cf_wire_left *report);
+    void (*ended)(void *arg, const struct cf_wire_ended *report);
+    void (*lost)(void *arg);        /* the keeper is gone, or talks nonsense */
+};
+
+/* Takes over `fd`, sends HELLO and waits up to 10 s for WELCOME. */
+int cf_link_open(struct event_base *loop, int fd, const struct cf_link_reports *reports, void *arg,
+                 struct cf_link **ret, struct cf_error *error);
+void cf_link_close(struct cf_link **link);
+const struct cf_wire_welcome *cf_link_welcome(const struct cf_link *link);
+
+/* What to start.  Everything is borrowed for the call. */
+struct cf_link_spawn {
+    uint64_t key;
+    uint32_t hold;
+    int cwd_fd;
+    const char *const *argv, *const *envv;      /* NULL-terminated */
+    const int *fds;                             /* the server keeps its own copies */
+    const int32_t *targets;
+    uint32_t fd_count;
+    int64_t lease_ms;
+};
+/* 0, CF_E_TOO_LARGE when arguments and environment pass CF_WIRE_ARGS_MAX, or CF_E_SYSTEM. */
+int cf_link_spawn(struct cf_link *link, const struct cf_link_spawn *what, struct cf_error *error);
+/* These cannot fail but by losing the keeper, which `lost` reports. */
+void cf_link_renew(struct cf_link *link, uint64_t key, int64_t lease_ms);
+void cf_link_signal(struct cf_link *link, uint64_t key, int signo, enum cf_wire_scope scope, uint64_t since_ticks);
+void cf_link_end(struct cf_link *link, uint64_t key, int64_t grace_ms);
+void cf_link_bye(struct cf_link *link, int64_t grace_ms);
+
+#endif

@@ -1,0 +1,29 @@
+/* listen.h: the sockets that clients connect to. */
+#ifndef CURFEW_SERVER_LISTEN_H
+#define CURFEW_SERVER_LISTEN_H
+
+#include "base/error.h"
+#include "base/settings.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+struct cf_listen;
+
+/* A new connection; the callee owns `fd` from here on and returns false when it did not want it (it has closed it then). */
+typedef bool cf_listen_accepted(void *arg, int fd, const struct sockaddr_storage *from, socklen_t from_len);
+/* A connection was closed unserved because no descriptor was free. */
+typedef void cf_listen_shed(void *arg);
+
+/* Listens on the setting host and port (every address that the name has, all with one port) and on the Unix socket.
+ * An address that is not loopback needs token_required.  A socket file on which nobody answers is replaced. */
+int cf_listen_open(struct event_base *loop, const struct cf_settings *settings, cf_listen_accepted *accepted,
+                   cf_listen_shed *shed, void *arg, struct cf_listen **ret_listen, struct cf_error *error)
+    __attribute__((warn_unused_result));
+/* Closes the listeners and removes the socket file. */
+void cf_listen_close(struct cf_listen **listen);
+/* "127.0.0.1:8000", "[::1]:8000": the first TCP address with its port as bound. */
+const char *cf_listen_address(const struct cf_listen *listen);
+
+#endif

@@ -1,0 +1,46 @@
+/* main.c: curfew-server: parse, build, run, tear down.  Started by curfew-keeper, whose wire is descriptor 3. */
+#include "base/fd.h"
+#include "base/log.h"
+#include "server/http.h"
+#include "server/identity.h"
+#include "server/server.h"
+#include "server/setup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* The keeper has shown every complaint already when it read the same settings. */
+static int load(struct cf_settings *settings, int argc, char **argv) {
+    struct cf_settings_args args;
+    struct cf_complaints complaints;
+    cf_complaints_init(&complaints);
+    cf_settings_load(settings, argc - 1, argv + 1, environ, &args, &complaints);
+    int failed = complaints.count > 0;
+    if (failed)
+        fputs(complaints.lines.data, stderr);
+    cf_complaints_free(&complaints);
+    return failed ? EX_USAGE : 0;
+}
+
+int main(int argc, char **argv) {
+    struct cf_server server = { .workspace_fd = -1 };
+    struct cf_error error = { 0 };
+    int status = load(&server.settings, argc, argv);
+    if (status != 0)
+        return status;
+    cf_log_init("server", cf_setup_log_level(&server.settings));
+    int code = cf_setup(&server, environ, &error);
+    if (code == 0) {
+        cf_setup_banner(&server);
+        event_base_dispatch(server.loop);
+        status = server.exit_status;
+    } else {
+        cf_log(CF_LOG_ERROR, "cannot start: %s", error.text);
+        status = cf_error_exit(code);
+    }
+    cf_teardown(&server);
+    return status;
+}

@@ -1,0 +1,144 @@
+/* pool.c: the warm pool. */
+#include "server/pool.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+
+/* After a shell could not be started the pool waits before it tries again. */
+#define RETRY_S 5
+#define POOL_MAX 64                     /* the setting's maximum */
+
+struct cf_pool {
+    size_t want;
+    size_t held;                        /* with the keeper, ready or not */
+    size_t ready_count, booting;
+    struct cf_shell *ready[POOL_MAX];
+    struct event *refill;
+    bool stopped;
+    int (*new_shell)(void *, const struct cf_shell_events *, void *, struct cf_shell **, struct cf_error *);
+    void (*drop_shell)(void *, struct cf_shell *);
+    void *arg;
+};
+
+static void refill_later(struct cf_pool *p, int seconds) {
+    struct timeval tv = { .tv_sec = seconds };
+    evtimer_add(p->refill, &tv);
+}
+
+static bool forget_ready(struct cf_pool *p, const struct cf_shell *shell) {
+    for (size_t i = 0; i < p->ready_count; i++)
+        if (p->ready[i] == shell) {
+            p->ready[i] = p->ready[--p->ready_count];
+            return true;
+        }
+    return false;
+}
+
+static void on_ready(struct cf_shell *shell, void *arg) {
+    struct cf_pool *p = arg;
+    p->booting--;
+    if (p->stopped)
+        cf_shell_end(shell, 0);
+    else
+        p->ready[p->ready_count++] = shell;
+}
+
+/* A shell that goes while it waits is ended like any other. */
+static void retire(struct cf_pool *p, struct cf_shell *shell) {
+    if (!forget_ready(p, shell) && p->booting > 0)
+        p->booting--;
+    cf_shell_end(shell, 0);
+    if (!p->stopped)
+        refill_later(p, RETRY_S);
+}
+
+static void on_left(struct cf_shell *shell, void *arg, int wait_status) {
+    (void)wait_status;
+    retire(arg, shell);
+}
+
+static void on_failed(struct cf_shell *shell, void *arg, const struct cf_error *why) {
+    cf_log(CF_LOG_WARNING, "warm pool: %s", why->text);
+    retire(arg, shell);
+}
+
+static void on_ended(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report) {
+    (void)report;
+    struct cf_pool *p = arg;
+    (void)forget_ready(p, shell);
+    p->held--;
+    p->drop_shell(p->arg, shell);
+}
+
+static const struct cf_shell_events events = { .ready = on_ready, .left = on_left, .ended = on_ended, .failed = on_failed };
+
+/* One shell a turn of the loop, so that a refill never holds up a request for long. */
+static void on_refill(evutil_socket_t fd, short what, void *arg) {
+    (void)fd;
+    (void)what;
+    struct cf_pool *p = arg;
+    struct cf_shell *shell;
+    struct cf_error error;
+    if (p->stopped || p->ready_count + p->booting >= p->want)
+        return;
+    if (p->new_shell(p->arg, &events, p, &shell, &error) != 0) {
+        cf_log(CF_LOG_WARNING, "warm pool: %s", error.text);
+        refill_later(p, RETRY_S);
+        return;
+    }
+    p->booting++;
+    p->held++;
+    if (p->ready_count + p->booting < p->want)
+        refill_later(p, 0);
+}
+
+struct cf_pool *cf_pool_new(struct event_base *loop, size_t want,
+                            int (*new_shell)(void *arg, const struct cf_shell_events *events, void *shell_arg,
+                                             struct cf_shell **ret, struct cf_error *error),
+                            void (*drop_shell)(void *arg, struct cf_shell *shell), void *arg) {
+    struct cf_pool *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return NULL;
+    *p = (struct cf_pool){ .want = want < POOL_MAX ? want : POOL_MAX, .new_shell = new_shell, .drop_shell = drop_shell, .arg = arg };
+    p->refill = evtimer_new(loop, on_refill, p);
+    if (p->refill == NULL) {
+        free(p);
+        return NULL;
+    }
+    return p;
+}
+
+void cf_pool_free(struct cf_pool **pool) {
+    if (*pool == NULL)
+        return;
+    event_free((*pool)->refill);
+    free(*pool);
+    *pool = NULL;
+}
+
+struct cf_shell *cf_pool_take(struct cf_pool *p) {
+    if (p->ready_count == 0) {
+        if (!p->stopped && p->booting < p->want)
+            refill_later(p, 0);
+        return NULL;
+    }
+    p->held--;
+    refill_later(p, 0);
+    return p->ready[--p->ready_count];
+}
+
+void cf_pool_fill(struct cf_pool *p) {
+    refill_later(p, 0);
+}
+
+void cf_pool_stop(struct cf_pool *p) {
+    p->stopped = true;
+    evtimer_del(p->refill);
+    while (p->ready_count > 0)
+        cf_shell_end(p->ready[--p->ready_count], 0);
+}
+
+size_t cf_pool_count(const struct cf_pool *p) {
+    return p->held;
+}

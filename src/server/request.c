@@ -1,0 +1,419 @@
+#include "server/edge.h"
+
+#include "base/log.h"
+#include "core/core.h"
+#include "server/params.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static cf_handler *const handlers[] = {
+#define OPERATION(name, ...) cf_calls_##name,
+#include "tables/operations.def"
+#undef OPERATION
+};
+
+/* ---- what the headers say ---- */
+
+struct headers {
+    const char *host, *origin, *authorization, *content_type, *content_length;
+    unsigned hosts, origins, authorizations, content_types, content_lengths, args;
+    bool transfer_encoding;
+    bool broken;                        /* a name that is no token ("Content-Length :"), or a NUL */
+    size_t bytes;                       /* as they were sent, about */
+};
+
+static bool is(const char *name, size_t len, const char *want, size_t want_len)
+{
+    return len == want_len && strncasecmp(name, want, len) == 0;
+}
+/* RFC 9110, 5.6.2.  libmicrohttpd takes "Content-Length " for a header of another name, and a NUL for the end. */
+static bool is_token(const char *name, size_t len)
+{
+    static const bool other[256] = { ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true, ['*'] = true,
+                                     ['+'] = true, ['-'] = true, ['.'] = true, ['^'] = true, ['_'] = true, ['`'] = true,
+                                     ['|'] = true, ['~'] = true };
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)name[i];
+        if (!((c | 0x20) >= 'a' && (c | 0x20) <= 'z') && !(c >= '0' && c <= '9') && !other[c])
+            return false;
+    }
+    return len > 0;
+}
+
+#define IS(want) is(name, name_len, want, sizeof(want) - 1)
+
+static enum MHD_Result note(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value, size_t len)
+{
+    struct headers *h = cls;
+    h->bytes += name_len + len + 4;
+    if (kind == MHD_GET_ARGUMENT_KIND) {
+        h->args++;
+    } else if (!is_token(name, name_len) || (len > 0 && memchr(value, '\0', len))) {
+        h->broken = true;
+    } else if (IS("Host")) {
+        h->host = value;
+        h->hosts++;
+    } else if (IS("Origin")) {
+        h->origin = value;
+        h->origins++;
+    } else if (IS("Authorization")) {
+        h->authorization = value;
+        h->authorizations++;
+    } else if (IS("Content-Type")) {
+        h->content_type = value;
+        h->content_types++;
+    } else if (IS("Content-Length")) {
+        h->content_length = value;
+        h->content_lengths++;
+    } else if (IS("Transfer-Encoding")) {
+        h->transfer_encoding = true;
+    }
+    return MHD_YES;
+}
+
+/* Plain digits, at most 19 of them. */
+static bool read_length(const char *text, uint64_t *ret)
+{
+    size_t len = strspn(text, "0123456789");
+    if (len == 0 || len > 19 || text[len])
+        return false;
+    *ret = strtoull(text, NULL, 10);
+    return true;
+}
+
+/* Where the request ends must have one meaning only. */
+static int check_framing(const struct headers *h, const char *version, uint64_t *ret_length, struct cf_error *error)
+{
+    if (h->broken)
+        return cf_error_set(error, CF_E_MALFORMED, NULL, "a header's name is not a token, or its value holds a NUL");
+    if (h->transfer_encoding)
+        return cf_error_set(error, CF_E_MALFORMED, "Transfer-Encoding", "Transfer-Encoding is not taken; send Content-Length");
+    if (h->content_lengths > 1)
+        return cf_error_set(error, CF_E_MALFORMED, "Content-Length", "there is more than one Content-Length");
+    if (h->content_length && !read_length(h->content_length, ret_length))
+        return cf_error_set(error, CF_E_MALFORMED, "Content-Length", "Content-Length is not a plain number");
+    if (h->hosts > 1)
+        return cf_error_set(error, CF_E_MALFORMED, "Host", "there is more than one Host header");
+    if (h->hosts == 0 && strcmp(version, "HTTP/1.0") != 0)
+        return cf_error_set(error, CF_E_MALFORMED, "Host", "the Host header is missing");
+    if (h->origins > 1 || h->authorizations > 1 || h->content_types > 1)
+        return cf_error_set(error, CF_E_MALFORMED, NULL, "there is more than one Origin, Authorization or Content-Type");
+    return 0;
+}
+
+static bool is_json(const char *type)
+{
+    size_t len = strlen("application/json");
+    return type && strncasecmp(type, "application/json", len) == 0 && strchr("; \t", type[len]);
+}
+
+static int check_body(const struct cf_http *http, const struct headers *h, const char *method, uint64_t length,
+                      struct cf_error *error)
+{
+    if (length == 0)
+        return 0;
+    if (strcmp(method, "POST") != 0 && strcmp(method, "PUT") != 0)
+        return cf_error_set(error, CF_E_MALFORMED, NULL, "%s takes no body", method);
+    if (length > (uint64_t)http->settings->max_body_bytes)
+        return cf_error_set(error, CF_E_TOO_LARGE, NULL, "the body is larger than max_body_bytes, which is %lld",
+                            (long long)http->settings->max_body_bytes);
+    if (!is_json(h->content_type))
+        return cf_error_set(error, CF_E_MEDIA_TYPE, "Content-Type", "a body must have Content-Type: application/json");
+    return 0;
+}
+
+/* ---- beginning ---- */
+
+static void free_request(struct cf_request *r)
+{
+    cf_buf_free(&r->in);
+    cf_buf_free(&r->call.body);
+    json_decref(r->call.params);
+    free(r);
+}
+
+static struct cf_request *new_request(struct cf_conn *conn)
+{
+    struct cf_request *r = malloc(sizeof *r);
+    if (!r)
+        return NULL;
+    r->call = (struct cf_call){ .server = conn->http->server, .edge = r };
+    r->conn = conn;
+    r->status = 0;
+    r->state = CF_REQUEST_READING;
+    r->dispatching = r->suspended = r->close = false;
+    r->allow[0] = '\0';
+    cf_buf_init(&r->in, (size_t)conn->http->settings->max_body_bytes);
+    cf_buf_init(&r->call.body, conn->http->reply_max_bytes);
+    conn->request = r;
+    return r;
+}
+
+static int match(struct cf_request *r, const char *method, const char *url, struct cf_error *error)
+{
+    struct cf_route_match found;
+    int code = cf_routes_match(&r->conn->http->routes, method, url, &found);
+    if (code == CF_E_METHOD) {
+        memcpy(r->allow, found.allow, sizeof r->allow);
+        return cf_error_set(error, code, NULL, "this path takes %s only", found.allow);
+    }
+    if (code < 0)
+        return cf_error_set(error, code, NULL, "there is nothing at this path");
+    r->call.operation = found.operation;
+    memcpy(r->call.id, found.id, sizeof found.id);
+    return 0;
+}
+
+/* In this order: what it means, whether it may, where it goes, what it carries. */
+static int judge(struct cf_request *r, const struct headers *h, const char *method, const char *url, const char *version,
+                 uint64_t *ret_length, struct cf_error *error)
+{
+    struct cf_conn *conn = r->conn;
+    struct cf_http *http = conn->http;
+    struct cf_error routed = { 0 };
+    if (h->bytes > (size_t)http->settings->max_header_bytes)
+        return cf_error_set(error, CF_E_TOO_LARGE, NULL, "the headers are larger than max_header_bytes, which is %lld",
+                            (long long)http->settings->max_header_bytes);
+    int code = check_framing(h, version, ret_length, error);
+    if (code < 0)
+        return code;
+    int route = match(r, method, url, &routed);
+    const struct cf_auth_request who = {
+        .peer = (enum cf_peer)conn->peer, .unix_socket = conn->unix_socket, .open = route == 0 && r->call.operation == CF_OP_healthz,
+        .host = h->host, .origin = h->origin, .authorization = h->authorization,
+    };
+    code = cf_auth_check(&http->auth, &who, error);
+    if (code < 0)
+        return code;
+    if (route < 0) {
+        *error = routed;
+        return route;
+    }
+    return check_body(http, h, method, *ret_length, error);
+}
+
+/* Puts the refusal where the answer would be. */
+static void refuse(struct cf_request *r, const struct cf_error *error)
+{
+    r->state = CF_REQUEST_WORKING;
+    r->dispatching = true;
+    cf_call_fail(&r->call, error, NULL);
+    r->dispatching = false;
+}
+
+static enum MHD_Result respond(struct cf_request *r);
+
+static enum MHD_Result begin(struct cf_http *http, struct MHD_Connection *mhd, const char *url, const char *method,
+                             const char *version, void **state)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct cf_conn *conn = info ? info->socket_context : NULL;
+    struct cf_request *r = conn ? new_request(conn) : NULL;
+    if (!r)
+        return MHD_NO;
+    *state = conn;
+    http->pending++;
+    struct headers h = { .bytes = strlen(method) + strlen(url) + strlen(version) + 4 };
+    struct cf_error error = { 0 };
+    uint64_t length = 0;
+    MHD_get_connection_values_n(mhd, MHD_HEADER_KIND | MHD_GET_ARGUMENT_KIND, note, &h);
+    int code = judge(r, &h, method, url, version, &length, &error);
+    bool body = length > 0 || h.transfer_encoding || h.content_lengths > 1;
+    cf_deadline_set(&http->deadlines, &conn->deadline, body && code == 0 ? CF_PHASE_BODY : CF_PHASE_WORK, cf_clock_now().mono_ns);
+    if (code == 0) {
+        r->call.params = h.args || length ? NULL : json_incref(http->no_params);
+        return MHD_YES;
+    }
+    if (code != CF_E_NOT_FOUND && code != CF_E_METHOD)
+        http->counts->requests_refused++;
+    refuse(r, &error);
+    if (h.bytes > (size_t)http->settings->max_header_bytes)
+        r->status = MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+    /* A body that is not read would be taken for the next request. */
+    r->close = body || code == CF_E_MALFORMED || code == CF_E_TOO_LARGE;
+    conn->linger = body;
+    return r->close ? respond(r) : MHD_YES;
+}
+
+/* ---- the handler's turn ---- */
+
+struct arguments {
+    struct cf_request *request;
+    struct cf_error *error;
+    int code;
+};
+
+static enum MHD_Result argument(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value, size_t len)
+{
+    struct arguments *a = cls;
+    struct cf_call *call = &a->request->call;
+    char *name_copy = strndup(name, name_len), *value_copy = value ? strndup(value, len) : NULL;
+    a->code = name_copy && (value_copy || !value)
+        ? cf_params_query(call->operation, call->params, name_copy, value_copy, a->error)
+        : cf_error_set(a->error, CF_E_NO_MEMORY, NULL, "out of memory");
+    free(name_copy);
+    free(value_copy);
+    return a->code == 0 ? MHD_YES : MHD_NO;
+}
+
+static int read_params(struct cf_request *r, struct cf_error *error)
+{
+    if (!r->call.params) {
+        int code = r->in.failed ? cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for the body")
+            : cf_params_body(r->call.operation, r->in.data, r->in.len, &r->call.params, error);
+        if (code < 0)
+            return code;
+        struct arguments a = { r, error, 0 };
+        MHD_get_connection_values_n(r->conn->mhd, MHD_GET_ARGUMENT_KIND, argument, &a);
+        if (a.code < 0)
+            return a.code;
+        cf_buf_free(&r->in);
+    }
+    return cf_params_complete(r->call.operation, r->call.params, error);
+}
+
+static void dispatch(struct cf_request *r)
+{
+    struct cf_http *http = r->conn->http;
+    struct cf_error error = { 0 };
+    r->call.now = cf_clock_now();
+    cf_deadline_set(&http->deadlines, &r->conn->deadline, CF_PHASE_WORK, r->call.now.mono_ns);
+    if (http->draining) {
+        cf_error_set(&error, CF_E_SHUTTING_DOWN, NULL, "%s", cf_error_text(CF_E_SHUTTING_DOWN));
+        r->close = true;
+        refuse(r, &error);
+    } else if (read_params(r, &error) < 0) {
+        refuse(r, &error);
+    } else {
+        r->state = CF_REQUEST_WORKING;
+        r->dispatching = true;
+        handlers[r->call.operation](&r->call);
+        r->dispatching = false;
+    }
+}
+
+/* Answered later: libmicrohttpd rests the connection until cf_request_answer wakes it. */
+static void suspend(struct cf_request *r)
+{
+    struct cf_http *http = r->conn->http;
+    const struct timeval second = { .tv_sec = 1 };
+    r->suspended = true;
+    TAILQ_INSERT_TAIL(&http->suspended, r, link);
+    MHD_suspend_connection(r->conn->mhd);
+    if (!event_pending(http->watch, EV_TIMEOUT, NULL))
+        event_add(http->watch, &second);
+}
+
+/* ---- answering ---- */
+
+static bool add_headers(const struct cf_request *r, struct MHD_Response *response)
+{
+    bool ok = MHD_add_response_header(response, "Content-Type", "application/json") == MHD_YES &&
+              MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") == MHD_YES &&
+              MHD_add_response_header(response, "Cache-Control", "no-store") == MHD_YES;
+    if (r->status == MHD_HTTP_UNAUTHORIZED)
+        ok = ok && MHD_add_response_header(response, "WWW-Authenticate", "Bearer realm=\"curfew\"") == MHD_YES;
+    if (*r->allow)
+        ok = ok && MHD_add_response_header(response, "Allow", r->allow) == MHD_YES;
+    if (r->close)
+        ok = ok && MHD_add_response_header(response, "Connection", "close") == MHD_YES;
+    return ok;
+}
+
+static enum MHD_Result respond(struct cf_request *r)
+{
+    struct cf_http *http = r->conn->http;
+    size_t len = 0;
+    char *data = cf_buf_take(&r->call.body, &len);
+    struct MHD_Response *response = data ? MHD_create_response_from_buffer(len, data, MHD_RESPMEM_MUST_FREE) : NULL;
+    if (!response) {
+        free(data);
+        return MHD_NO;
+    }
+    enum MHD_Result result = MHD_NO;
+    if (add_headers(r, response))
+        result = MHD_queue_response(r->conn->mhd, (unsigned)r->status, response);
+    MHD_destroy_response(response);
+    http->counts->requests++;
+    /* The client has as long to take the answer as it would have to send its next request. */
+    cf_deadline_set(&http->deadlines, &r->conn->deadline, CF_PHASE_IDLE, cf_clock_now().mono_ns);
+    return result;
+}
+
+void cf_request_answer(struct cf_request *r, int status)
+{
+    r->status = status;
+    r->state = CF_REQUEST_ANSWERED;
+    if (!r->conn) {
+        free_request(r);
+        return;
+    }
+    if (r->suspended) {
+        r->suspended = false;
+        TAILQ_REMOVE(&r->conn->http->suspended, r, link);
+        MHD_resume_connection(r->conn->mhd);
+        /* It keeps no descriptor that would wake the loop for this. */
+        event_active(r->conn->http->again, EV_TIMEOUT, 0);
+    }
+}
+
+void cf_request_orphan(struct cf_request *r)
+{
+    struct cf_conn *conn = r->conn;
+    struct cf_error error = { 0 };
+    TAILQ_REMOVE(&conn->http->suspended, r, link);
+    r->suspended = false;
+    r->conn = NULL;
+    r->call.abandoned = true;
+    conn->request = NULL;
+    struct cf_request *instead = new_request(conn);
+    if (instead) {
+        cf_error_set(&error, CF_E_SHUTTING_DOWN, NULL, "%s", cf_error_text(CF_E_SHUTTING_DOWN));
+        instead->close = true;
+        refuse(instead, &error);
+    }
+    MHD_resume_connection(conn->mhd);
+}
+
+/* ---- libmicrohttpd's callbacks ---- */
+
+/* Called once when the headers are complete, then for each piece of the body, then once at its end; and once more
+ * when a suspended request was answered. */
+enum MHD_Result cf_request_access(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
+                                  const char *version, const char *data, size_t *len, void **state)
+{
+    struct cf_conn *conn = *state;
+    if (!conn)
+        return begin(cls, mhd, url, method, version, state);
+    struct cf_request *r = conn->request;
+    if (!r)
+        return MHD_NO;
+    if (*len > 0) {
+        cf_buf_append(&r->in, data, *len);
+        *len = 0;
+        return MHD_YES;
+    }
+    if (r->state == CF_REQUEST_READING)
+        dispatch(r);
+    if (r->state == CF_REQUEST_ANSWERED)
+        return respond(r);
+    suspend(r);
+    return MHD_YES;
+}
+
+void cf_request_completed(void *cls, struct MHD_Connection *mhd, void **state, enum MHD_RequestTerminationCode why)
+{
+    struct cf_http *http = cls;
+    struct cf_conn *conn = *state;
+    if (!conn)
+        return;
+    *state = NULL;
+    http->pending--;
+    if (conn->request)
+        free_request(conn->request);
+    conn->request = NULL;
+    cf_deadline_set(&http->deadlines, &conn->deadline, CF_PHASE_IDLE, cf_clock_now().mono_ns);
+}

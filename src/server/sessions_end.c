@@ -1,0 +1,141 @@
+/* sessions_end.c: how a session ends: decided once, proven by the keeper, remembered in a tombstone. */
+#include "base/log.h"
+#include "server/sessions_private.h"
+#include "server/shells.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+void cf_sessions_end(struct cf_sessions *all, cf_handle handle, enum cf_reason reason, const char *evidence, int64_t grace_ns) {
+    struct session *s = cf_sessions_get(all, handle);
+    struct cf_session row;
+    struct cf_now now = cf_clock_now();
+    if (!cf_core_get(all->server->core, handle, now.mono_ns, &row))
+        return;
+    bool first = cf_core_ending(all->server->core, handle, reason);
+    if (s == NULL)
+        return;                         /* cannot be; but a row that nobody holds must not be due for ever */
+    if (first) {
+        s->idle_for_ns = now.mono_ns - row.last_used_ns;
+        snprintf(s->evidence, sizeof s->evidence, "%s", evidence);
+        cf_log(CF_LOG_INFO, "session %s ends: %s (%s)", row.id, cf_reason_name(reason), evidence);
+    }
+    if (s->shell != NULL)
+        cf_shell_end(s->shell, grace_ns);
+}
+
+int cf_sessions_wait(struct cf_sessions *all, cf_handle handle, cf_gone *gone, void *arg, struct cf_error *error) {
+    struct session *s = cf_sessions_get(all, handle);
+    if (s == NULL)
+        return cf_error_set(error, CF_E_NOT_FOUND, NULL, "there is no such session");
+    struct waiter *w = malloc(sizeof *w);
+    if (w == NULL)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    *w = (struct waiter){ .next = s->waiters, .gone = gone, .arg = arg };
+    s->waiters = w;
+    return 0;
+}
+
+void cf_sessions_end_all(struct cf_sessions *all, enum cf_reason reason, const char *evidence, int64_t grace_ns) {
+    size_t cursor = 0;
+    cf_handle handle;
+    while (cf_core_next(all->server->core, &cursor, &handle))
+        cf_sessions_end(all, handle, reason, evidence, grace_ns);
+    cf_sessions_unpark(all);
+}
+
+/* The shell went by itself: `exit`, the end of an exec'd program, or a signal. */
+void cf_sessions_on_left(struct cf_shell *shell, void *arg, int wait_status) {
+    (void)shell;
+    struct session *s = arg;
+    struct cf_server *server = s->all->server;
+    char evidence[CF_EVIDENCE_MAX];
+    bool exited = WIFEXITED(wait_status);
+    if (exited)
+        snprintf(evidence, sizeof evidence, "the shell exited with status %d", WEXITSTATUS(wait_status));
+    else
+        snprintf(evidence, sizeof evidence, "the shell was killed by signal %d (%s)", WTERMSIG(wait_status),
+                 strsignal(WTERMSIG(wait_status)));
+    if (!s->started && s->failure.code == 0)
+        cf_error_set(&s->failure, CF_E_SPAWN, NULL, "%s before it was ready", evidence);
+    cf_core_left(server->core, s->handle, exited ? CF_STATE_CLOSED : CF_STATE_FAILED);
+    cf_sessions_end(s->all, s->handle, exited ? CF_REASON_CLOSED : CF_REASON_FAILED, evidence, server->settings.grace);
+}
+
+void cf_sessions_on_failed(struct cf_shell *shell, void *arg, const struct cf_error *why) {
+    (void)shell;
+    struct session *s = arg;
+    if (!s->started && s->failure.code == 0)
+        s->failure = *why;
+    cf_core_left(s->all->server->core, s->handle, CF_STATE_FAILED);
+    cf_sessions_end(s->all, s->handle, CF_REASON_FAILED, why->text, 0);
+}
+
+static const char *cause_text(uint32_t cause) {
+    switch (cause) {
+    case CF_CAUSE_LEASE: return "its lease ran out";
+    case CF_CAUSE_SHUTDOWN: return "the keeper was told to stop";
+    default: return "the keeper ended it";
+    }
+}
+
+static const struct cf_tomb *bury(struct session *s, const struct cf_session *row, const struct cf_wire_ended *report) {
+    struct cf_now now = cf_clock_now();
+    struct cf_buf last;
+    struct cf_tomb tomb = {
+        .kind = row->kind, .reason = row->reason, .created_wall_ns = s->created_wall_ns, .ended_wall_ns = now.wall_ns,
+        .ended_mono_ns = now.mono_ns, .idle_for_ns = s->idle_for_ns, .message_count = row->message_count,
+        .hold = cf_shell_hold(s->shell), .rung = report->rung, .has_status = report->rung != CF_RUNG_UNKNOWN,
+        .wait_status = report->wait_status, .killed = report->killed, .took_ms = report->took_ms,
+    };
+    memcpy(tomb.id, row->id, sizeof tomb.id);
+    memcpy(tomb.workspace, row->workspace, sizeof tomb.workspace);
+    memcpy(tomb.evidence, s->evidence, sizeof tomb.evidence);
+    cf_buf_init(&last, CF_LAST_OUTPUT_MAX);
+    cf_shell_last_output(s->shell, CF_LAST_OUTPUT_MAX - 1, &last);
+    tomb.last_output = cf_buf_take(&last, &tomb.last_output_len);
+    cf_log(CF_LOG_INFO, "session %s ended: %s, %s, %u killed, %lld ms", row->id, cf_reason_name(row->reason),
+           cf_rung_name(report->rung), report->killed, (long long)report->took_ms);
+    return cf_tombs_add(s->all->server->tombs, &tomb);
+}
+
+static void tell(struct session *s, const struct cf_tomb *tomb) {
+    while (s->waiters != NULL) {
+        struct waiter *w = s->waiters;
+        s->waiters = w->next;
+        w->gone(w->arg, tomb);
+        free(w);
+    }
+}
+
+/* Nothing of it is left, says the keeper: only now is it ended. */
+void cf_sessions_on_ended(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report) {
+    struct session *s = arg;
+    struct cf_sessions *all = s->all;
+    struct cf_core *core = all->server->core;
+    struct cf_session row = { 0 };
+    const struct cf_tomb *tomb = NULL;
+    if (cf_core_ending(core, s->handle, CF_REASON_LOST))
+        snprintf(s->evidence, sizeof s->evidence, "%s", cause_text(report->cause));
+    (void)cf_core_get(core, s->handle, cf_clock_now().mono_ns, &row);
+    if (row.reason == CF_REASON_LIMIT && all->evicting > 0)
+        all->evicting--;
+    if (s->started)
+        tomb = bury(s, &row, report);
+    else
+        cf_core_counts(core)->sessions_failed++;
+    cf_core_gone(core, s->handle);
+    if (s->exec.done != NULL)
+        s->exec.lost(s->exec_arg, tomb);
+    tell(s, tomb);
+    if (s->created != NULL) {
+        if (s->failure.code == 0)
+            cf_error_set(&s->failure, CF_E_SHUTTING_DOWN, NULL, "the session was ended while it started: %s", s->evidence);
+        s->created(s->created_arg, 0, &s->failure);
+    }
+    cf_shells_drop(all->shells, shell);
+    cf_sessions_remove(all, s);
+    cf_sessions_unpark(all);
+}

@@ -1,0 +1,62 @@
+/* sessions_private.h: a live session's inside, shared by sessions.c (birth and use) and sessions_end.c (end). */
+#ifndef CURFEW_SERVER_SESSIONS_PRIVATE_H
+#define CURFEW_SERVER_SESSIONS_PRIVATE_H
+
+#include "server/sessions.h"
+
+struct waiter {
+    struct waiter *next;
+    cf_gone *gone;
+    void *arg;
+};
+
+struct session {
+    struct cf_sessions *all;
+    cf_handle handle;
+    struct cf_shell *shell;
+    int64_t created_wall_ns, created_mono_ns;
+    bool started;
+    /* Until it has started: */
+    cf_created *created;
+    void *created_arg;
+    int cwd_fd;
+    bool warm;
+    char *setup;                        /* bash text to run before it is anybody's; NULL: none */
+    struct cf_error failure;
+    /* While a command runs: */
+    struct cf_exec_events exec;
+    void *exec_arg;
+    /* Once its end was decided: */
+    char evidence[CF_EVIDENCE_MAX];
+    int64_t idle_for_ns;
+    struct waiter *waiters;
+};
+
+struct parked {
+    struct parked *next;
+    struct cf_create what;
+    cf_created *created;
+    void *arg;
+};
+
+struct cf_sessions {
+    struct cf_server *server;
+    struct cf_shells *shells;
+    struct session **by_slot;           /* by the lower half of a handle */
+    uint32_t slot_count;
+    struct parked *parked_first, **parked_last;     /* creates that wait for an emergency cleanup */
+    unsigned parked_count;
+    unsigned evicting;                  /* sessions that an emergency cleanup is ending */
+};
+
+struct session *cf_sessions_get(const struct cf_sessions *all, cf_handle handle);
+void cf_sessions_remove(struct cf_sessions *all, struct session *s);
+/* Tries the parked creates again, in their order. */
+void cf_sessions_unpark(struct cf_sessions *all);
+const struct cf_shell_events *cf_sessions_events(void);
+
+void cf_sessions_on_left(struct cf_shell *shell, void *arg, int wait_status);
+void cf_sessions_on_ended(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report);
+void cf_sessions_on_failed(struct cf_shell *shell, void *arg, const struct cf_error *why);
+
+#endif

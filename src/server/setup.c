@@ -1,0 +1,223 @@
+/* setup.c: building and taking down. */
+#include "server/setup.h"
+
+#include "base/fd.h"
+#include "server/driver.h"
+#include "server/http.h"
+#include "server/identity.h"
+#include "server/pool.h"
+#include "server/sessions.h"
+#include "server/shells.h"
+#include "server/shutdown.h"
+#include "server/sweep.h"
+#include "server/workspace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Read buffer for output: as large as the largest pipe that an unprivileged process may have. */
+#define SCRATCH_BYTES (1u << 20)
+
+enum cf_log_level cf_setup_log_level(const struct cf_settings *settings) {
+    static const char *const words[] = { "error", "warning", "info", "debug" };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(settings->log_level, words[i]) == 0)
+            return (enum cf_log_level)i;
+    return CF_LOG_INFO;
+}
+
+static void on_spawned(void *arg, const struct cf_wire_spawned *report) {
+    cf_shells_on_spawned(arg, report);
+}
+
+static void on_signaled(void *arg, const struct cf_wire_signaled *report) {
+    cf_shells_on_signaled(arg, report);
+}
+
+static void on_left(void *arg, const struct cf_wire_left *report) {
+    cf_shells_on_left(arg, report);
+}
+
+static void on_ended(void *arg, const struct cf_wire_ended *report) {
+    cf_shells_on_ended(arg, report);
+}
+
+static void on_lost(void *arg) {
+    (void)arg;
+    cf_log(CF_LOG_ERROR, "without the keeper there is nothing to serve");
+    _exit(EXIT_FAILURE);
+}
+
+static int open_core(struct cf_server *server, struct cf_error *error) {
+    const struct cf_settings *s = &server->settings;
+    uint64_t seed;
+    struct cf_policy policies[CF_KINDS];
+    struct cf_limits limits = {
+        .max_sessions = (uint32_t)s->max_sessions, .max_per_workspace = (uint32_t)s->max_sessions_per_workspace,
+        .emergency_idle_ns = s->emergency_idle, .emergency_age_ns = s->emergency_age,
+    };
+    for (size_t i = 0; i < CF_KINDS; i++)
+        policies[i] = (struct cf_policy){ .idle_ns = s->session_timeout,
+                                          .age_ns = s->max_session_age > 0 ? s->max_session_age : CF_NEVER_NS };
+    server->core = cf_core_new(&limits, policies);
+    server->tombs = cf_tombs_new((size_t)s->tombstones, s->tombstone_retention);
+    if (server->core == NULL || server->tombs == NULL)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
+    cf_core_seed_set(server->core, seed);
+    return 0;
+}
+
+/* The driver's text lies where every session can read it; written anew at each start, so that it is this version's. */
+static int write_driver(const struct cf_settings *settings, struct cf_error *error) {
+    char path[1100], fresh[1120];
+    snprintf(path, sizeof path, "%s/driver.bash", settings->runtime_dir);
+    snprintf(fresh, sizeof fresh, "%s.new", path);
+    (void)unlink(fresh);
+    CF_FD_AUTO fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    const char *text = cf_driver_text();
+    if (fd < 0 || cf_fd_write_all(fd, text, strlen(text)) < 0 || fchmod(fd, 0644) < 0 || rename(fresh, path) < 0)
+        return cf_error_set(error, CF_E_SYSTEM, "runtime_dir", "cannot write %s: %s", path, strerror(errno));
+    snprintf(path, sizeof path, "%s/sessions", settings->runtime_dir);
+    if (mkdir(path, 0711) < 0 && errno != EEXIST)
+        return cf_error_set(error, CF_E_SYSTEM, "runtime_dir", "cannot make %s: %s", path, strerror(errno));
+    return 0;
+}
+
+static int open_host(struct cf_server *server, char *const *environment, struct cf_error *error) {
+    struct cf_identity identity;
+    int code = cf_identity_make(&server->settings, environment, &identity, error);
+    if (code != 0)
+        return code;
+    server->host = (struct cf_shell_host){
+        .loop = server->loop, .link = server->link, .settings = &server->settings, .uid = identity.uid, .gid = identity.gid,
+        .env = identity.env, .scratch = malloc(SCRATCH_BYTES), .scratch_bytes = SCRATCH_BYTES,
+    };
+    if (server->host.scratch == NULL)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    if (geteuid() == 0 && identity.uid == 0)
+        cf_log(CF_LOG_WARNING, "SESSIONS RUN AS ROOT: set user to run them as somebody else");
+    return write_driver(&server->settings, error);
+}
+
+static int start_warm(void *arg, const struct cf_shell_events *events, void *shell_arg, struct cf_shell **ret, struct cf_error *error) {
+    struct cf_server *server = arg;
+    return cf_shells_start(server->shells, server->workspace_fd, events, shell_arg, ret, error);
+}
+
+static void drop_warm(void *arg, struct cf_shell *shell) {
+    struct cf_server *server = arg;
+    cf_shells_drop(server->shells, shell);
+}
+
+static void on_renew(evutil_socket_t fd, short what, void *arg) {
+    (void)fd;
+    (void)what;
+    struct cf_server *server = arg;
+    cf_link_renew(server->link, 0, server->settings.lease / CF_NS_PER_MS);
+}
+
+/* Three renewals in the time of one lease, so that one may be late. */
+static int start_renewing(struct cf_server *server, struct cf_error *error) {
+    int64_t every_ns = server->settings.lease / 3;
+    struct timeval tv = { .tv_sec = every_ns / CF_NS_PER_S, .tv_usec = every_ns % CF_NS_PER_S / 1000 };
+    server->renew_timer = event_new(server->loop, -1, EV_PERSIST, on_renew, server);
+    if (server->renew_timer == NULL || event_add(server->renew_timer, &tv) < 0)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    return 0;
+}
+
+static int open_sessions(struct cf_server *server, struct cf_error *error) {
+    server->shells = cf_shells_new(&server->host);
+    if (server->shells == NULL)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    server->pool = cf_pool_new(server->loop, (size_t)server->settings.warm_pool, start_warm, drop_warm, server);
+    server->sessions = cf_sessions_new(server, server->shells);
+    server->sweep = cf_sweep_new(server);
+    if (server->pool == NULL || server->sessions == NULL || server->sweep == NULL)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    return 0;
+}
+
+static int open_link(struct cf_server *server, struct cf_error *error) {
+    static const struct cf_link_reports reports = { .spawned = on_spawned, .signaled = on_signaled, .left = on_left,
+                                                    .ended = on_ended, .lost = on_lost };
+    int code = cf_link_open(server->loop, CF_WIRE_SERVER_FD, &reports, server->shells, &server->link, error);
+    if (code == 0) {
+        server->host.link = server->link;
+        if (cf_link_welcome(server->link)->swept > 0)
+            cf_log(CF_LOG_WARNING, "%u processes of an earlier keeper were found and killed", cf_link_welcome(server->link)->swept);
+    }
+    return code;
+}
+
+int cf_setup(struct cf_server *server, char *const *environment, struct cf_error *error) {
+    const struct cf_settings *s = &server->settings;
+    signal(SIGPIPE, SIG_IGN);
+    server->loop = event_base_new();
+    if (server->loop == NULL)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    int code = open_core(server, error);
+    if (code == 0)
+        code = cf_workspace_root(s->workspace_dir, &server->workspace_fd, error);
+    if (code == 0)
+        code = open_host(server, environment, error);
+    if (code == 0)
+        code = open_sessions(server, error);
+    if (code == 0)
+        code = open_link(server, error);
+    if (code == 0)
+        code = start_renewing(server, error);
+    if (code == 0)
+        code = cf_shutdown_prepare(server, error);
+    if (code == 0)
+        code = cf_http_start(server->loop, s, cf_core_counts(server->core), server, &server->http, error);
+    if (code != 0)
+        return code;
+    if (s->auto_cleanup_enabled)
+        cf_sweep_start(server->sweep);
+    cf_pool_fill(server->pool);
+    return 0;
+}
+
+void cf_setup_banner(const struct cf_server *server) {
+    const struct cf_settings *s = &server->settings;
+    const char *at = cf_http_address(server->http);
+    fprintf(stderr,
+            "\ncurfew %s serves on http://%s and %s\n"
+            "workspaces: %s   containment: %s   token for other users: %s\n"
+            "try:\n"
+            "  curl -X POST http://%s/v1/sessions -H 'Content-Type: application/json' -d '{\"workspace\":\"demo\"}'\n"
+            "  curl -X POST http://%s/v1/sessions/ID/exec -H 'Content-Type: application/json' -d '{\"command\":\"echo hello\"}'\n"
+            "  curl http://%s/bash/auto-cleanup/stats\n\n",
+            CURFEW_VERSION, at, s->socket, s->workspace_dir, cf_hold_name(cf_link_welcome(server->link)->hold_default), s->token_file,
+            at, at, at);
+}
+
+void cf_teardown(struct cf_server *server) {
+    cf_http_stop(&server->http);
+    cf_sweep_free(&server->sweep);
+    cf_sessions_free(&server->sessions);
+    cf_pool_free(&server->pool);
+    cf_shells_free(&server->shells);
+    cf_shutdown_free(server);
+    if (server->renew_timer != NULL)
+        event_free(server->renew_timer);
+    cf_link_close(&server->link);
+    cf_tombs_free(&server->tombs);
+    cf_core_free(&server->core);
+    struct cf_identity identity = { .env = server->host.env };
+    cf_identity_free(&identity);
+    free(server->host.scratch);
+    cf_fd_close(&server->workspace_fd);
+    if (server->loop != NULL)
+        event_base_free(server->loop);
+}

@@ -1,0 +1,282 @@
+/* shell.c: a shell's life: start, statuses, reports, end. */
+#include "server/shell.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "server/shell_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* From asking the keeper until the driver's first word.  A bash is up after 1 ms; a machine that swaps needs longer. */
+#define BOOT_TIMEOUT_S 30
+
+static void arm(struct cf_shell *s, int64_t after_ns) {
+    struct timeval tv = { .tv_sec = after_ns / CF_NS_PER_S, .tv_usec = after_ns % CF_NS_PER_S / 1000 };
+    evtimer_add(s->timer, &tv);
+}
+
+void cf_shell_fail(struct cf_shell *s, int code, const char *fmt, ...) {
+    struct cf_error why = { 0 };
+    char text[256];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    cf_error_set(&why, code, NULL, "%s", text);
+    if (s->ending || s->left)
+        return;
+    evtimer_del(s->timer);
+    s->events.failed(s, s->arg, &why);
+}
+
+bool cf_shell_write(struct cf_shell *s, int fd, const struct cf_buf *what) {
+    if (fd < 0 || what->failed)
+        return false;
+    ssize_t n;
+    do
+        n = write(fd, what->data, what->len);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)what->len;
+}
+
+static void refill_spare(struct cf_shell *s) {
+    struct cf_buf line;
+    cf_buf_init(&line, 8192);
+    cf_driver_spare(&line, s->driver_path);
+    (void)cf_shell_write(s, s->boot_fd, &line);     /* gone: LEFT is on its way */
+    cf_buf_free(&line);
+}
+
+static void on_status_text(struct cf_shell *s, const char *text) {
+    struct cf_driver_status status;
+    if (cf_driver_parse(text, &status) < 0) {
+        cf_shell_fail(s, CF_E_SHELL_DIED, "the shell's driver said something else than a status");
+        return;
+    }
+    if (status.word != 'P')
+        snprintf(s->cwd, sizeof s->cwd, "%s", status.cwd);
+    if (status.word == 'R' && s->state != CF_SHELL_BOOTING)
+        refill_spare(s);
+    if (s->state == CF_SHELL_BOOTING && status.word == 'R') {
+        s->state = CF_SHELL_READY;
+        evtimer_del(s->timer);
+        s->events.ready(s, s->arg);
+        return;
+    }
+    cf_shell_run_on_status(s, &status);
+}
+
+static void on_status(evutil_socket_t fd, short what, void *arg) {
+    (void)what;
+    struct cf_shell *s = arg;
+    ssize_t n = read(fd, s->status + s->status_len, sizeof s->status - s->status_len);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        event_del(s->status_event);     /* exec replaced the shell, or it is gone: LEFT will tell */
+        return;
+    }
+    s->status_len += (size_t)n;
+    for (char *nul; (nul = memchr(s->status, '\0', s->status_len)) != NULL;) {
+        size_t used = (size_t)(nul - s->status) + 1;
+        char text[sizeof s->status];
+        memcpy(text, s->status, used);
+        s->status_len -= used;
+        memmove(s->status, s->status + used, s->status_len);
+        on_status_text(s, text);
+    }
+    if (s->status_len == sizeof s->status)
+        cf_shell_fail(s, CF_E_SHELL_DIED, "the shell's driver sent a status without an end");
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg) {
+    (void)fd;
+    (void)what;
+    struct cf_shell *s = arg;
+    if (s->state == CF_SHELL_BOOTING)
+        cf_shell_fail(s, CF_E_SPAWN, "the shell did not start within %d s", BOOT_TIMEOUT_S);
+    else if (s->state == CF_SHELL_SYNCING)
+        cf_shell_fail(s, CF_E_SHELL_DIED, "the shell does not listen after an interrupt");
+    else
+        cf_shell_run_on_timer(s);
+}
+
+/* The three pipes: requests, the spare lines on standard input, statuses.  The leader's ends go into `ret_theirs`. */
+static int open_pipes(struct cf_shell *s, int ret_theirs[3], struct cf_error *error) {
+    int pipes[3][2] = { { -1, -1 }, { -1, -1 }, { -1, -1 } };
+    for (int i = 0; i < 3; i++)
+        if (pipe2(pipes[i], O_CLOEXEC) < 0) {
+            int saved = errno;
+            for (int j = 0; j < i; j++) {
+                cf_fd_close(&pipes[j][0]);
+                cf_fd_close(&pipes[j][1]);
+            }
+            return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot make the shell's pipes: %s", strerror(saved));
+        }
+    s->boot_fd = pipes[0][1];
+    s->request_fd = pipes[1][1];
+    s->status_fd = pipes[2][0];
+    ret_theirs[0] = pipes[0][0];
+    ret_theirs[1] = pipes[1][0];
+    ret_theirs[2] = pipes[2][1];
+    (void)cf_fd_nonblock(s->boot_fd);
+    (void)cf_fd_nonblock(s->request_fd);
+    (void)cf_fd_nonblock(s->status_fd);
+    return 0;
+}
+
+static int ask_keeper(struct cf_shell *s, int cwd_fd, const int theirs[3], struct cf_error *error) {
+    static const int32_t targets[] = { 0, CF_DRIVER_REQUEST_FD, CF_DRIVER_STATUS_FD };
+    const char *argv[] = { s->host->settings->shell, "--norc", "--noprofile", "--noediting", "-i", "-s", NULL };
+    struct cf_link_spawn what = {
+        .key = s->key, .cwd_fd = cwd_fd, .argv = argv, .envv = (const char *const *)s->host->env,
+        .fds = theirs, .targets = targets, .fd_count = 3, .lease_ms = s->host->settings->lease / CF_NS_PER_MS,
+    };
+    return cf_link_spawn(s->host->link, &what, error);
+}
+
+static int open_events(struct cf_shell *s, struct cf_error *error) {
+    s->status_event = event_new(s->host->loop, s->status_fd, EV_READ | EV_PERSIST, on_status, s);
+    s->timer = evtimer_new(s->host->loop, on_timer, s);
+    if (s->status_event == NULL || s->timer == NULL || event_add(s->status_event, NULL) < 0)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    arm(s, BOOT_TIMEOUT_S * CF_NS_PER_S);
+    return 0;
+}
+
+static int say_boot(struct cf_shell *s, struct cf_error *error) {
+    struct cf_buf text;
+    cf_buf_init(&text, 8192);
+    cf_driver_boot(&text, s->driver_path, cf_channel_path(s->channel), s->token);
+    bool written = cf_shell_write(s, s->boot_fd, &text);
+    cf_buf_free(&text);
+    return written ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "cannot write to the shell");
+}
+
+int cf_shell_start(const struct cf_shell_host *host, uint64_t key, int cwd_fd, const struct cf_shell_events *events, void *arg,
+                   struct cf_shell **ret, struct cf_error *error) {
+    char folder[1200];
+    int theirs[3] = { -1, -1, -1 };
+    struct cf_shell *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    *s = (struct cf_shell){ .host = host, .events = *events, .arg = arg, .key = key, .state = CF_SHELL_BOOTING,
+                            .request_fd = -1, .boot_fd = -1, .status_fd = -1 };
+    snprintf(s->driver_path, sizeof s->driver_path, "%s/driver.bash", host->settings->runtime_dir);
+    snprintf(folder, sizeof folder, "%s/sessions/%llx", host->settings->runtime_dir, (unsigned long long)key);
+    int code = cf_driver_token(s->token) == 0 ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
+    if (code == 0)
+        code = cf_channel_open(host->loop, folder, host->uid, host->gid, host->scratch, host->scratch_bytes, &s->channel, error);
+    if (code == 0)
+        code = open_pipes(s, theirs, error);
+    if (code == 0)
+        code = open_events(s, error);
+    if (code == 0)
+        code = say_boot(s, error);
+    if (code == 0)
+        code = ask_keeper(s, cwd_fd, theirs, error);
+    for (int i = 0; i < 3; i++)
+        cf_fd_close(&theirs[i]);
+    if (code != 0)
+        cf_shell_free(&s);
+    else
+        *ret = s;
+    return code;
+}
+
+static void hang_up(struct cf_shell *s) {
+    cf_fd_close(&s->boot_fd);
+    cf_fd_close(&s->request_fd);
+}
+
+void cf_shell_free(struct cf_shell **shell) {
+    struct cf_shell *s = *shell;
+    if (s == NULL)
+        return;
+    if (s->status_event != NULL)
+        event_free(s->status_event);
+    if (s->timer != NULL)
+        event_free(s->timer);
+    hang_up(s);
+    cf_fd_close(&s->status_fd);
+    cf_shell_run_free(s);
+    cf_channel_close(&s->channel);
+    free(s);
+    *shell = NULL;
+}
+
+void cf_shell_adopt(struct cf_shell *s, const struct cf_shell_events *events, void *arg) {
+    s->events = *events;
+    s->arg = arg;
+}
+
+void cf_shell_end(struct cf_shell *s, int64_t grace_ns) {
+    if (!s->ending) {
+        s->ending = true;
+        evtimer_del(s->timer);
+        hang_up(s);
+        cf_channel_hang_up(s->channel);
+    }
+    cf_link_end(s->host->link, s->key, grace_ns / CF_NS_PER_MS);
+}
+
+void cf_shell_on_spawned(struct cf_shell *s, const struct cf_wire_spawned *report) {
+    if (report->status != 0) {
+        cf_shell_fail(s, CF_E_SPAWN, "cannot start %s: %s", s->host->settings->shell, strerror(report->status));
+        return;
+    }
+    s->pid = report->pid;
+    s->hold = report->hold;
+}
+
+void cf_shell_on_signaled(struct cf_shell *s, const struct cf_wire_signaled *report) {
+    s->signals_pending -= report->answers < s->signals_pending ? report->answers : s->signals_pending;
+    if (s->state == CF_SHELL_SYNCING)
+        cf_shell_sync(s);
+}
+
+static int exit_code_of(int wait_status) {
+    return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+}
+
+void cf_shell_on_left(struct cf_shell *s, const struct cf_wire_left *report) {
+    s->left = true;
+    s->wait_status = report->wait_status;
+    s->state = CF_SHELL_DEAD;
+    evtimer_del(s->timer);
+    event_del(s->status_event);
+    hang_up(s);
+    if (s->run.active)
+        cf_shell_run_finish(s, exit_code_of(s->wait_status), false);
+    if (!s->ending)
+        s->events.left(s, s->arg, s->wait_status);
+}
+
+void cf_shell_on_ended(struct cf_shell *s, const struct cf_wire_ended *report) {
+    s->state = CF_SHELL_DEAD;
+    s->left = true;
+    s->events.ended(s, s->arg, report);
+}
+
+enum cf_shell_state cf_shell_state(const struct cf_shell *s) {
+    return s->state;
+}
+
+uint64_t cf_shell_key(const struct cf_shell *s) {
+    return s->key;
+}
+
+uint32_t cf_shell_hold(const struct cf_shell *s) {
+    return s->hold;
+}
+
+int cf_shell_pid(const struct cf_shell *s) {
+    return s->pid;
+}

@@ -1,0 +1,220 @@
+/* shell_exec.c: one command after the other in a shell, and getting it back from those that do not end.
+ *
+ * A command that runs over its time is interrupted (SIGINT to the shell's process group, where background jobs ignore it);
+ * what still runs of it after exec_kill_grace is killed; a shell that has not come back after that again is wedged. */
+#include "base/fd.h"
+#include "base/log.h"
+#include "server/shell_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* From the last signal until the driver must have answered a probe. */
+#define SYNC_TIMEOUT_S 30
+
+static void arm(struct cf_shell *s, int64_t after_ns) {
+    struct timeval tv = { .tv_sec = after_ns / CF_NS_PER_S, .tv_usec = after_ns % CF_NS_PER_S / 1000 };
+    evtimer_add(s->timer, &tv);
+}
+
+/* Now, in the unit of field 22 of /proc/PID/stat. */
+static uint64_t boot_ticks(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+    return (uint64_t)t.tv_sec * hz + (uint64_t)t.tv_nsec * hz / CF_NS_PER_S;
+}
+
+void cf_shell_run_free(struct cf_shell *s) {
+    free(s->run.text);
+    cf_capture_free(&s->run.out);
+    cf_capture_free(&s->run.err);
+    s->run = (struct run){ 0 };
+}
+
+/* Text that is too long for the pipe goes through the file c, made anew so that nothing which the session put there
+ * under that name (a link, a FIFO) is followed or truncated. */
+static int write_text_file(struct cf_shell *s, struct cf_error *error) {
+    CF_FD_AUTO dir_fd = open(cf_channel_path(s->channel), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    CF_FD_AUTO fd = -1;
+    if (dir_fd >= 0) {
+        (void)unlinkat(dir_fd, "c", 0);
+        fd = openat(dir_fd, "c", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    }
+    if (fd < 0 || (s->host->uid != geteuid() && fchown(fd, s->host->uid, s->host->gid) < 0) ||
+        cf_fd_write_all(fd, s->run.text, s->run.len) < 0)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot hand the command to the shell: %s", strerror(errno));
+    return 0;
+}
+
+static int write_request(struct cf_shell *s, struct cf_error *error) {
+    char header_text[128];
+    struct cf_buf header = { .data = header_text, .cap = 0 };
+    cf_buf_init(&header, sizeof header_text);
+    cf_driver_request(&header, s->token, s->run.len, cf_channel_pair(s->channel));
+    bool by_file = s->run.len > CF_DRIVER_INLINE_MAX;
+    int code = by_file ? write_text_file(s, error) : 0;
+    if (code == 0) {
+        struct iovec parts[2] = { { header.data, header.len }, { s->run.text, s->run.len } };
+        ssize_t want = (ssize_t)(header.len + (by_file ? 0 : s->run.len));
+        if (s->request_fd < 0 || writev(s->request_fd, parts, by_file ? 1 : 2) != want)
+            code = cf_error_set(error, CF_E_SHELL_DIED, NULL, "the shell does not take commands any more");
+    }
+    cf_buf_free(&header);
+    return code;
+}
+
+static int begin(struct cf_shell *s, struct cf_error *error) {
+    cf_channel_begin(s->channel, &s->run.out, &s->run.err);
+    int code = write_request(s, error);
+    if (code != 0) {
+        cf_channel_begin(s->channel, NULL, NULL);
+        return code;
+    }
+    s->run.written = true;
+    s->run.since_ticks = boot_ticks();
+    s->state = CF_SHELL_RUNNING;
+    arm(s, s->run.timeout_ns);
+    return 0;
+}
+
+int cf_shell_exec(struct cf_shell *s, const char *text, size_t len, int64_t timeout_ns, struct cf_now now,
+                  cf_exec_done *done, void *arg, struct cf_error *error) {
+    if (s->run.active)
+        return cf_error_set(error, CF_E_BUSY, NULL, "a command is running in this session");
+    if (s->ending || (s->state != CF_SHELL_READY && s->state != CF_SHELL_SYNCING))
+        return cf_error_set(error, CF_E_NOT_READY, NULL, "the session does not take commands now");
+    cf_shell_run_free(s);               /* what the last command left for cf_shell_last_output */
+    size_t bound = (size_t)s->host->settings->max_output_bytes;
+    s->run = (struct run){ .active = true, .len = len, .since_ns = now.mono_ns, .timeout_ns = timeout_ns,
+                           .done = done, .arg = arg, .text = malloc(len + 1) };
+    cf_capture_init(&s->run.out, bound);
+    cf_capture_init(&s->run.err, bound);
+    int code = 0;
+    if (s->run.text == NULL) {
+        code = cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    } else {
+        memcpy(s->run.text, text, len);
+        s->run.text[len] = '\0';
+        if (s->state == CF_SHELL_READY)
+            code = begin(s, error);
+    }
+    if (code != 0)
+        cf_shell_run_free(s);
+    return code;
+}
+
+void cf_shell_exec_forget(struct cf_shell *s) {
+    s->run.done = NULL;
+}
+
+void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged) {
+    struct cf_error error;
+    struct run *r = &s->run;
+    struct cf_now now = cf_clock_now();
+    if (cf_channel_finish(s->channel, &error) != 0)
+        cf_log(CF_LOG_WARNING, "shell %llx: a background job keeps the output pipes, and no fresh pair could be made: %s",
+               (unsigned long long)s->key, error.text);
+    cf_channel_begin(s->channel, NULL, NULL);
+    struct cf_exec_result result = {
+        .exit_code = exit_code, .timed_out = r->timed_out, .shell_left = s->left, .wedged = wedged,
+        .wait_status = s->wait_status, .duration_ns = now.mono_ns - r->since_ns, .out = &r->out, .err = &r->err,
+    };
+    memcpy(result.cwd, s->cwd, sizeof result.cwd);
+    cf_exec_done *done = r->done;
+    r->active = false;
+    r->done = NULL;
+    if (done != NULL)
+        done(r->arg, &result);
+    if (!r->active && r->out.head_cap + r->err.head_cap > 4096) {   /* an idle shell keeps little */
+        cf_capture_free(&r->out);
+        cf_capture_free(&r->err);
+    }
+}
+
+void cf_shell_sync(struct cf_shell *s) {
+    struct cf_buf probe;
+    s->state = CF_SHELL_SYNCING;
+    arm(s, SYNC_TIMEOUT_S * CF_NS_PER_S);
+    if (s->signals_pending > 0)
+        return;                         /* on_signaled comes back here */
+    cf_buf_init(&probe, 128);
+    if (++s->probes == 0)
+        s->probes = 1;
+    s->probe = s->probes;
+    cf_driver_probe(&probe, s->token, s->probe);
+    (void)cf_shell_write(s, s->request_fd, &probe);
+    cf_buf_free(&probe);
+}
+
+static void synced(struct cf_shell *s) {
+    struct cf_error error;
+    s->probe = 0;
+    s->state = CF_SHELL_READY;
+    evtimer_del(s->timer);
+    if (s->run.active && begin(s, &error) != 0)
+        cf_shell_fail(s, error.code, "%s", error.text);
+}
+
+void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *status) {
+    if (status->word == 'P') {
+        if (s->state == CF_SHELL_SYNCING && s->probe != 0 && (unsigned long)status->number == s->probe)
+            synced(s);
+        return;
+    }
+    if (s->state != CF_SHELL_RUNNING)
+        return;                         /* the loop came back from an interrupt that met it between two commands */
+    bool clean = status->word == 'S' && s->run.stage == STAGE_RUNNING;
+    evtimer_del(s->timer);
+    s->state = clean ? CF_SHELL_READY : CF_SHELL_SYNCING;
+    cf_shell_run_finish(s, (int)status->number, false);
+    if (!clean && !s->ending && !s->left)
+        cf_shell_sync(s);
+}
+
+void cf_shell_run_on_timer(struct cf_shell *s) {
+    struct run *r = &s->run;
+    int64_t grace = s->host->settings->exec_kill_grace;
+    if (!r->active)
+        return;
+    switch (r->stage) {
+    case STAGE_RUNNING:
+        r->timed_out = true;
+        r->stage = STAGE_INTERRUPTED;
+        s->signals_pending++;
+        cf_link_signal(s->host->link, s->key, SIGINT, CF_SCOPE_GROUP, 0);
+        arm(s, grace);
+        break;
+    case STAGE_INTERRUPTED:
+        r->stage = STAGE_KILLED;
+        s->signals_pending++;
+        cf_link_signal(s->host->link, s->key, SIGKILL, CF_SCOPE_YOUNG, r->since_ticks);
+        arm(s, grace > CF_NS_PER_S ? grace : CF_NS_PER_S);
+        break;
+    case STAGE_KILLED:
+        cf_shell_run_finish(s, 128 + SIGKILL, true);
+        cf_shell_fail(s, CF_E_SHELL_DIED, "a command could not be interrupted");
+        break;
+    }
+}
+
+const char *cf_shell_command(const struct cf_shell *s, size_t *ret_len, int64_t *ret_since_ns) {
+    if (!s->run.active)
+        return NULL;
+    *ret_len = s->run.len;
+    *ret_since_ns = s->run.since_ns;
+    return s->run.text;
+}
+
+void cf_shell_last_output(const struct cf_shell *s, size_t max, struct cf_buf *out) {
+    cf_capture_last(&s->run.out, max / 2, out);
+    cf_capture_last(&s->run.err, max / 4, out);
+    cf_capture_last(cf_channel_late(s->channel), max / 4, out);
+}

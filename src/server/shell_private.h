@@ -1,0 +1,63 @@
+/* shell_private.h: a shell's inside, shared by shell.c (its life) and shell_exec.c (its commands). */
+#ifndef CURFEW_SERVER_SHELL_PRIVATE_H
+#define CURFEW_SERVER_SHELL_PRIVATE_H
+
+#include "server/channel.h"
+#include "server/driver.h"
+#include "server/shell.h"
+
+/* How far the server went to get the shell back from a command. */
+enum stage { STAGE_RUNNING, STAGE_INTERRUPTED, STAGE_KILLED };
+
+struct run {
+    bool active;                        /* a command was taken and its result not given yet */
+    bool written;                       /* the driver has it */
+    bool timed_out;
+    enum stage stage;
+    char *text;
+    size_t len;
+    int64_t since_ns, timeout_ns;
+    uint64_t since_ticks;
+    cf_exec_done *done;
+    void *arg;
+    struct cf_capture out, err;
+};
+
+struct cf_shell {
+    const struct cf_shell_host *host;
+    struct cf_shell_events events;
+    void *arg;
+    uint64_t key;
+    enum cf_shell_state state;
+    uint32_t hold;
+    int pid;
+    bool ending, left;
+    int wait_status;
+    int request_fd, boot_fd, status_fd;
+    struct event *status_event, *timer;
+    char token[CF_DRIVER_TOKEN];
+    char driver_path[1100];
+    char status[CF_CWD_MAX + 64];
+    size_t status_len;
+    char cwd[CF_CWD_MAX];
+    struct cf_channel *channel;
+    struct run run;
+    unsigned signals_pending;           /* asked of the keeper, not confirmed */
+    unsigned probe;                     /* number of the last probe; 0: none is out */
+    unsigned probes;
+};
+
+/* Tells the owner, once, that this shell cannot go on. */
+void cf_shell_fail(struct cf_shell *s, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Writes to the driver's private descriptors; false when it is gone. */
+bool cf_shell_write(struct cf_shell *s, int fd, const struct cf_buf *what);
+
+void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *status);
+void cf_shell_run_on_timer(struct cf_shell *s);
+/* The command is over, for whatever reason: collects its output and answers. */
+void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged);
+/* After an interrupt: asks the driver whether it listens, as soon as no signal is under way any more. */
+void cf_shell_sync(struct cf_shell *s);
+void cf_shell_run_free(struct cf_shell *s);
+
+#endif

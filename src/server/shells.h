@@ -1,0 +1,24 @@
+/* shells.h: every shell that is with the keeper, by key; where the keeper's reports find theirs. */
+#ifndef CURFEW_SERVER_SHELLS_H
+#define CURFEW_SERVER_SHELLS_H
+
+#include "server/link.h"
+#include "server/shell.h"
+
+struct cf_shells;
+
+struct cf_shells *cf_shells_new(const struct cf_shell_host *host);
+void cf_shells_free(struct cf_shells **shells);         /* and every shell in it */
+/* Starts a shell in the folder `cwd_fd` under a key that was never used before. */
+int cf_shells_start(struct cf_shells *shells, int cwd_fd, const struct cf_shell_events *events, void *arg,
+                    struct cf_shell **ret, struct cf_error *error);
+/* Frees a shell that has ended. */
+void cf_shells_drop(struct cf_shells *shells, struct cf_shell *shell);
+
+/* The reports of cf_link_reports; `shells` is their arg. */
+void cf_shells_on_spawned(struct cf_shells *shells, const struct cf_wire_spawned *report);
+void cf_shells_on_signaled(struct cf_shells *shells, const struct cf_wire_signaled *report);
+void cf_shells_on_left(struct cf_shells *shells, const struct cf_wire_left *report);
+void cf_shells_on_ended(struct cf_shells *shells, const struct cf_wire_ended *report);
+
+#endif

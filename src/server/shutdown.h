@@ -1,0 +1,11 @@
+/* shutdown.h: going down in order: SIGTERM or SIGINT, drain, end every session, say BYE. */
+#ifndef CURFEW_SERVER_SHUTDOWN_H
+#define CURFEW_SERVER_SHUTDOWN_H
+
+#include "server/server.h"
+
+/* Takes over SIGTERM and SIGINT.  A second one while it shuts down kills what is left at once. */
+int cf_shutdown_prepare(struct cf_server *server, struct cf_error *error);
+void cf_shutdown_free(struct cf_server *server);
+
+#endif

@@ -1,0 +1,141 @@
+/* sweep.c: one timer for all sessions, and only while there are any. */
+#include "server/sweep.h"
+
+#include "base/log.h"
+#include "server/sessions.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BATCH 256
+
+struct cf_sweep {
+    struct cf_server *server;
+    struct event *timer;
+    bool running;
+};
+
+/* One sentence for a tombstone: what the rule saw. */
+static void explain(char *ret, size_t size, const struct cf_session *row, const struct cf_due *due) {
+    if (due->reason == CF_REASON_IDLE)
+        snprintf(ret, size, "idle for %.3f s, limit %.3f s", (double)due->idle_for_ns / 1e9, (double)row->idle_ns / 1e9);
+    else if (due->reason == CF_REASON_AGE)
+        snprintf(ret, size, "older than its limit of %.3f s, %s", (double)row->age_ns / 1e9, row->busy ? "busy" : "not busy");
+    else
+        snprintf(ret, size, "its shell is gone");
+}
+
+size_t cf_sweep_now(struct cf_sweep *sweep, struct cf_now now, int64_t grace_ns, void (*gone)(void *arg, const struct cf_tomb *tomb),
+                    void *arg) {
+    struct cf_server *server = sweep->server;
+    struct cf_counts *counts = cf_core_counts(server->core);
+    struct cf_due due[BATCH];
+    size_t n, total = 0;
+    counts->cleanup_runs++;
+    while ((n = cf_core_due(server->core, now.mono_ns, due, BATCH)) > 0) {
+        for (size_t i = 0; i < n; i++) {
+            struct cf_session row;
+            struct cf_error error;
+            char evidence[CF_EVIDENCE_MAX];
+            if (!cf_core_get(server->core, due[i].handle, now.mono_ns, &row))
+                continue;
+            explain(evidence, sizeof evidence, &row, &due[i]);
+            if (gone != NULL && cf_sessions_wait(server->sessions, due[i].handle, gone, arg, &error) != 0) {
+                counts->cleanup_errors++;
+                cf_log(CF_LOG_ERROR, "sweep: session %s: %s", row.id, error.text);
+            } else {
+                total++;
+            }
+            cf_sessions_end(server->sessions, due[i].handle, due[i].reason, evidence, grace_ns);
+        }
+    }
+    if (total > 0)
+        cf_log(CF_LOG_INFO, "sweep: ending %zu sessions, %u are left", total, cf_core_count(server->core) - (uint32_t)total);
+    else
+        cf_log(CF_LOG_DEBUG, "sweep: nothing to end, %u sessions", cf_core_count(server->core));
+    return total;
+}
+
+static void arm(struct cf_sweep *sweep) {
+    int64_t interval_ns = sweep->server->settings.cleanup_interval;
+    struct timeval tv = { .tv_sec = interval_ns / CF_NS_PER_S, .tv_usec = interval_ns % CF_NS_PER_S / 1000 };
+    evtimer_add(sweep->timer, &tv);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg) {
+    (void)fd;
+    (void)what;
+    struct cf_sweep *sweep = arg;
+    if (cf_core_count(sweep->server->core) == 0)
+        return;                         /* cf_sweep_wake starts it again */
+    (void)cf_sweep_now(sweep, cf_clock_now(), sweep->server->settings.grace, NULL, NULL);
+    arm(sweep);
+}
+
+struct cf_sweep *cf_sweep_new(struct cf_server *server) {
+    struct cf_sweep *sweep = calloc(1, sizeof *sweep);
+    if (sweep == NULL)
+        return NULL;
+    sweep->server = server;
+    sweep->timer = evtimer_new(server->loop, on_timer, sweep);
+    if (sweep->timer == NULL) {
+        free(sweep);
+        return NULL;
+    }
+    return sweep;
+}
+
+void cf_sweep_free(struct cf_sweep **sweep) {
+    if (*sweep == NULL)
+        return;
+    event_free((*sweep)->timer);
+    free(*sweep);
+    *sweep = NULL;
+}
+
+void cf_sweep_wake(struct cf_sweep *sweep) {
+    if (sweep->running && !evtimer_pending(sweep->timer, NULL))
+        arm(sweep);
+}
+
+void cf_sweep_start(struct cf_sweep *sweep) {
+    if (sweep->running)
+        return;
+    sweep->running = true;
+    cf_log(CF_LOG_INFO, "automatic cleanup started");
+    if (cf_core_count(sweep->server->core) > 0)
+        arm(sweep);
+}
+
+void cf_sweep_stop(struct cf_sweep *sweep) {
+    if (!sweep->running)
+        return;
+    sweep->running = false;
+    evtimer_del(sweep->timer);
+    cf_log(CF_LOG_INFO, "automatic cleanup stopped");
+}
+
+bool cf_sweep_running(const struct cf_sweep *sweep) {
+    return sweep->running;
+}
+
+void cf_sweep_configure(struct cf_sweep *sweep, const struct cf_sweep_change *change) {
+    struct cf_settings *settings = &sweep->server->settings;
+    if (change->session_timeout_ns != NULL) {
+        struct cf_policy policy = *cf_core_policy(sweep->server->core, CF_KIND_BASH);
+        settings->session_timeout = policy.idle_ns = *change->session_timeout_ns;
+        cf_core_policy_set(sweep->server->core, CF_KIND_BASH, &policy);
+    }
+    if (change->cleanup_interval_ns != NULL) {
+        settings->cleanup_interval = *change->cleanup_interval_ns;
+        if (evtimer_pending(sweep->timer, NULL))
+            arm(sweep);
+    }
+    if (change->auto_cleanup_enabled != NULL) {
+        settings->auto_cleanup_enabled = *change->auto_cleanup_enabled;
+        if (settings->auto_cleanup_enabled)
+            cf_sweep_start(sweep);
+        else
+            cf_sweep_stop(sweep);
+    }
+}

@@ -1,0 +1,168 @@
+/* tombs.c: a queue by age with a hash by id. */
+#include "server/tombs.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+struct grave {
+    struct cf_tomb tomb;
+    struct grave *same_bucket;
+    struct grave *younger;
+    uint32_t hash;
+};
+
+struct cf_tombs {
+    size_t max, count, bucket_count;
+    int64_t retention_ns;
+    struct grave **buckets;
+    struct grave *oldest, *youngest;
+};
+
+/* FNV-1a; ids end in random characters of our own choosing, so nobody can aim at one bucket. */
+static uint32_t hash_id(const char *id) {
+    uint32_t h = 2166136261u;
+    for (; *id != '\0'; id++)
+        h = (h ^ (unsigned char)*id) * 16777619u;
+    return h;
+}
+
+struct cf_tombs *cf_tombs_new(size_t max, int64_t retention_ns) {
+    struct cf_tombs *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return NULL;
+    *t = (struct cf_tombs){ .max = max, .retention_ns = retention_ns, .bucket_count = 256 };
+    t->buckets = calloc(t->bucket_count, sizeof *t->buckets);
+    if (t->buckets == NULL) {
+        free(t);
+        return NULL;
+    }
+    return t;
+}
+
+static void drop_oldest(struct cf_tombs *t) {
+    struct grave *g = t->oldest;
+    struct grave **at = &t->buckets[g->hash & (t->bucket_count - 1)];
+    while (*at != g)
+        at = &(*at)->same_bucket;
+    *at = g->same_bucket;
+    t->oldest = g->younger;
+    if (t->oldest == NULL)
+        t->youngest = NULL;
+    t->count--;
+    free(g->tomb.last_output);
+    free(g);
+}
+
+void cf_tombs_free(struct cf_tombs **tombs) {
+    if (*tombs == NULL)
+        return;
+    while ((*tombs)->oldest != NULL)
+        drop_oldest(*tombs);
+    free((*tombs)->buckets);
+    free(*tombs);
+    *tombs = NULL;
+}
+
+/* Twice the buckets; when memory is short the chains just grow longer. */
+static void grow(struct cf_tombs *t) {
+    size_t n = t->bucket_count * 2;
+    struct grave **fresh = calloc(n, sizeof *fresh);
+    if (fresh == NULL)
+        return;
+    for (struct grave *g = t->oldest; g != NULL; g = g->younger) {
+        struct grave **at = &fresh[g->hash & (n - 1)];
+        g->same_bucket = *at;
+        *at = g;
+    }
+    free(t->buckets);
+    t->buckets = fresh;
+    t->bucket_count = n;
+}
+
+static void expire(struct cf_tombs *t, int64_t now_mono_ns) {
+    while (t->oldest != NULL && now_mono_ns - t->oldest->tomb.ended_mono_ns > t->retention_ns)
+        drop_oldest(t);
+}
+
+const struct cf_tomb *cf_tombs_add(struct cf_tombs *t, const struct cf_tomb *tomb) {
+    struct grave *g = calloc(1, sizeof *g);
+    if (g == NULL) {
+        free(tomb->last_output);
+        return NULL;
+    }
+    expire(t, tomb->ended_mono_ns);
+    if (t->count == t->max)
+        drop_oldest(t);
+    if (t->count >= t->bucket_count)
+        grow(t);
+    g->tomb = *tomb;
+    g->hash = hash_id(tomb->id);
+    struct grave **at = &t->buckets[g->hash & (t->bucket_count - 1)];
+    g->same_bucket = *at;
+    *at = g;
+    if (t->youngest != NULL)
+        t->youngest->younger = g;
+    else
+        t->oldest = g;
+    t->youngest = g;
+    t->count++;
+    return &g->tomb;
+}
+
+const struct cf_tomb *cf_tombs_find(struct cf_tombs *t, const char *id, int64_t now_mono_ns) {
+    uint32_t h = hash_id(id);
+    expire(t, now_mono_ns);
+    for (struct grave *g = t->buckets[h & (t->bucket_count - 1)]; g != NULL; g = g->same_bucket)
+        if (g->hash == h && strcmp(g->tomb.id, id) == 0)
+            return &g->tomb;
+    return NULL;
+}
+
+size_t cf_tombs_count(const struct cf_tombs *t) {
+    return t->count;
+}
+
+const char *cf_hold_name(uint32_t hold) {
+    switch (hold) {
+    case CF_HOLD_CGROUP | CF_HOLD_PIDNS: return "cgroup+pidns";
+    case CF_HOLD_CGROUP: return "cgroup";
+    case CF_HOLD_PIDNS: return "pidns";
+    case CF_HOLD_SUBREAPER: return "subreaper";
+    default: return "none";
+    }
+}
+
+const char *cf_rung_name(enum cf_rung rung) {
+    static const char *const names[] = { "unknown", "empty", "closed", "interrupted", "killed" };
+    return names[rung <= CF_RUNG_KILLED ? rung : CF_RUNG_UNKNOWN];
+}
+
+void cf_tomb_json(const struct cf_tomb *t, struct cf_jsonw *w, const char *key) {
+    bool exited = t->has_status && WIFEXITED(t->wait_status), killed = t->has_status && WIFSIGNALED(t->wait_status);
+    cf_jsonw_object(w, key);
+    cf_jsonw_str(w, "session_id", t->id);
+    cf_jsonw_str(w, "kind", cf_kind_name(t->kind));
+    cf_jsonw_str(w, "workspace_name", t->workspace);
+    cf_jsonw_str(w, "state", "ended");
+    cf_jsonw_seconds(w, "created_at", t->created_wall_ns);
+    cf_jsonw_seconds(w, "ended_at", t->ended_wall_ns);
+    cf_jsonw_str(w, "reason", cf_reason_name(t->reason));
+    cf_jsonw_str(w, "evidence", t->evidence);
+    cf_jsonw_seconds(w, "inactive_time", t->idle_for_ns);
+    cf_jsonw_int(w, "message_count", (int64_t)t->message_count);
+    cf_jsonw_str(w, "containment", cf_hold_name(t->hold));
+    cf_jsonw_str(w, "rung", cf_rung_name(t->rung));
+    cf_jsonw_int(w, "killed", t->killed);
+    cf_jsonw_int(w, "took_ms", t->took_ms);
+    if (exited)
+        cf_jsonw_int(w, "exit_code", WEXITSTATUS(t->wait_status));
+    else
+        cf_jsonw_null(w, "exit_code");
+    if (killed)
+        cf_jsonw_int(w, "signal", WTERMSIG(t->wait_status));
+    else
+        cf_jsonw_null(w, "signal");
+    cf_jsonw_bytes(w, "last_output", t->last_output ? t->last_output : "", t->last_output_len);
+    cf_jsonw_object_end(w);
+}

@@ -1,0 +1,48 @@
+/* tombs.h: what is remembered of sessions that have ended: bounded by number and by age. */
+#ifndef CURFEW_SERVER_TOMBS_H
+#define CURFEW_SERVER_TOMBS_H
+
+#include "base/jsonw.h"
+#include "core/core.h"
+#include "keeper/wire.h"
+
+#define CF_EVIDENCE_MAX 192
+#define CF_LAST_OUTPUT_MAX 2048
+
+struct cf_tomb {
+    char id[CF_ID_MAX];
+    char workspace[CF_WORKSPACE_MAX];
+    enum cf_kind kind;
+    enum cf_reason reason;
+    char evidence[CF_EVIDENCE_MAX];     /* one sentence: what showed that the reason held */
+    int64_t created_wall_ns, ended_wall_ns;
+    int64_t ended_mono_ns;
+    int64_t idle_for_ns;                /* when the end was decided */
+    uint64_t message_count;
+    uint32_t hold;                      /* CF_HOLD_* bits */
+    enum cf_rung rung;
+    bool has_status;
+    int wait_status;                    /* the leader's, when has_status */
+    uint32_t killed;
+    int64_t took_ms;
+    char *last_output;                  /* up to CF_LAST_OUTPUT_MAX bytes, owned; may be NULL */
+    size_t last_output_len;
+};
+
+struct cf_tombs;
+
+struct cf_tombs *cf_tombs_new(size_t max, int64_t retention_ns);
+void cf_tombs_free(struct cf_tombs **tombs);
+/* Copies `tomb` and takes its last_output over.  The oldest goes when the table is full.  Returns the copy, borrowed until the
+ * next add, or NULL when out of memory (last_output is freed then too). */
+const struct cf_tomb *cf_tombs_add(struct cf_tombs *tombs, const struct cf_tomb *tomb);
+/* NULL when there is none of that id, or none any more.  Borrowed until the next add. */
+const struct cf_tomb *cf_tombs_find(struct cf_tombs *tombs, const char *id, int64_t now_mono_ns);
+size_t cf_tombs_count(const struct cf_tombs *tombs);
+
+/* "cgroup+pidns", "cgroup", "pidns", "subreaper", or "none". */
+const char *cf_hold_name(uint32_t hold);
+const char *cf_rung_name(enum cf_rung rung);
+void cf_tomb_json(const struct cf_tomb *tomb, struct cf_jsonw *w, const char *key);
+
+#endif

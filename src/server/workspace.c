@@ -1,0 +1,105 @@
+/* workspace.c: openat2 with RESOLVE_BENEATH; nothing here trusts a path twice. */
+#include "server/workspace.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+bool cf_workspace_name_ok(const char *name) {
+    size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+    return len >= 1 && len <= 64 && name[len] == '\0' && name[0] != '.';
+}
+
+static int make_parents(char *path) {
+    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        int failed = mkdir(path, 0755) < 0 && errno != EEXIST;
+        *slash = '/';
+        if (failed)
+            return -1;
+    }
+    return mkdir(path, 0755) < 0 && errno != EEXIST ? -1 : 0;
+}
+
+int cf_workspace_root(const char *path, int *ret_fd, struct cf_error *error) {
+    char copy[PATH_MAX];
+    snprintf(copy, sizeof copy, "%s", path);
+    int fd = make_parents(copy) < 0 ? -1 : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return cf_error_set(error, CF_E_WORKSPACE, "workspace_dir", "cannot use the workspace folder %s: %s", path, strerror(errno));
+    *ret_fd = fd;
+    return 0;
+}
+
+static int open_beneath(int dir_fd, const char *path, uint64_t resolve) {
+    struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = resolve };
+    return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
+}
+
+static const char *explain(int code) {
+    switch (code) {
+    case EXDEV: return "it leads out of the workspace";
+    case ELOOP: return "it is a link";
+    case ENOTDIR: return "it is not a folder";
+    default: return strerror(code);
+    }
+}
+
+/* The workspace itself may not be a link at all: two names for one folder would also be two limits for it. */
+static int open_workspace(int root_fd, const char *name, uid_t uid, gid_t gid) {
+    uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+    bool made = mkdirat(root_fd, name, 0755) == 0;
+    if (!made && errno != EEXIST)
+        return -1;
+    int fd = open_beneath(root_fd, name, resolve);
+    if (fd >= 0 && made && uid != geteuid() && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
+        cf_fd_close(&fd);
+    return fd;
+}
+
+int cf_workspace_open(int root_fd, const char *name, const char *cwd, uid_t uid, gid_t gid, int *ret_fd,
+                      struct cf_error *error) {
+    if (!cf_workspace_name_ok(name))
+        return cf_error_set(error, CF_E_INVALID, "workspace",
+                            "\"workspace\" must be 1 to 64 of A-Z a-z 0-9 . _ - and must not begin with a dot");
+    int fd = open_workspace(root_fd, name, uid, gid);
+    if (fd < 0)
+        return cf_error_set(error, CF_E_WORKSPACE, "workspace", "cannot use workspace %s: %s", name, explain(errno));
+    if (cwd != NULL) {
+        int inner = open_beneath(fd, cwd, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+        int saved = errno;
+        cf_fd_close(&fd);
+        if (inner < 0)
+            return cf_error_set(error, saved == ENOENT || saved == ENOTDIR ? CF_E_INVALID : CF_E_WORKSPACE, "cwd",
+                                "cannot use \"cwd\" in workspace %s: %s", name, explain(saved));
+        fd = inner;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int cf_workspace_path(int fd, char *ret_path) {
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, ret_path, PATH_MAX - 1);
+    if (n <= 0 || ret_path[0] != '/')
+        return -1;
+    ret_path[n] = '\0';
+    return 0;
+}
+
+bool cf_workspace_stands_in(int fd, int pid) {
+    char link[64];
+    struct stat want, have;
+    snprintf(link, sizeof link, "/proc/%d/cwd", pid);
+    return fstat(fd, &want) == 0 && stat(link, &have) == 0 && want.st_dev == have.st_dev && want.st_ino == have.st_ino;
+}
