@@ -1,5 +1,6 @@
 #include "cli/client.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/settings.h"
 
@@ -296,24 +297,37 @@ static void collect(struct cf_client *client)
     }
 }
 
-bool cf_client_perform(struct cf_client *client, struct cf_exchange *exchanges, size_t count, int cancel_fd)
+/* Until all are answered or `cancel_fd` is readable (true), or `limit_ms` have passed (0: no limit). */
+static bool wait_answers(struct cf_client *client, int cancel_fd, int limit_ms)
 {
     struct curl_waitfd cancel = {.fd = cancel_fd, .events = CURL_WAIT_POLLIN};
+    int64_t end_ns = cf_clock_now().mono_ns + limit_ms * CF_NS_PER_MS;
     int running = 1;
-    bool cancelled = false;
 
+    while (curl_multi_perform(client->multi, &running) == CURLM_OK) {
+        collect(client);
+        if (running == 0 || (limit_ms > 0 && cf_clock_now().mono_ns >= end_ns))
+            return false;
+        if (curl_multi_poll(client->multi, &cancel, cancel_fd >= 0, limit_ms > 0 ? 100 : 60000, NULL) != CURLM_OK)
+            return false;
+        if (cancel.revents != 0)
+            return true;
+    }
+    return false;
+}
+
+static void begin(struct cf_client *client, struct cf_exchange *exchanges, size_t count)
+{
     for (size_t i = 0; i < count; i++) {
         if (prepare(client, &exchanges[i]) < 0)
             continue;
         cf_error_set(&exchanges[i].error, CF_E_UNAVAILABLE, NULL, "given up before an answer came");
         curl_multi_add_handle(client->multi, exchanges[i].easy);
     }
-    while (!cancelled && curl_multi_perform(client->multi, &running) == CURLM_OK) {
-        collect(client);
-        if (running == 0 || curl_multi_poll(client->multi, &cancel, cancel_fd >= 0, 60000, NULL) != CURLM_OK)
-            break;
-        cancelled = cancel.revents != 0;
-    }
+}
+
+static void finish(struct cf_client *client, struct cf_exchange *exchanges, size_t count)
+{
     for (size_t i = 0; i < count; i++) {
         if (exchanges[i].easy) {
             curl_multi_remove_handle(client->multi, exchanges[i].easy);
@@ -321,5 +335,22 @@ bool cf_client_perform(struct cf_client *client, struct cf_exchange *exchanges, 
         }
         exchanges[i].easy = NULL;
     }
+}
+
+bool cf_client_perform(struct cf_client *client, struct cf_exchange *exchanges, size_t count, int cancel_fd)
+{
+    bool cancelled;
+
+    begin(client, exchanges, count);
+    cancelled = wait_answers(client, cancel_fd, 0);
+    finish(client, exchanges, count);
     return cancelled;
+}
+
+void cf_client_perform_patiently(struct cf_client *client, struct cf_exchange *x, int cancel_fd, int patience_ms)
+{
+    begin(client, x, 1);
+    if (wait_answers(client, cancel_fd, 0))
+        wait_answers(client, -1, patience_ms);
+    finish(client, x, 1);
 }

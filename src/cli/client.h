@@ -54,5 +54,7 @@ const char *cf_exchange_raw(const struct cf_exchange *x, const char *name, size_
  * then. Stops early when `cancel_fd` (-1: none) becomes readable: returns true then, and exchanges without an answer
  * have CF_E_UNAVAILABLE.  A request is sent at most once: no retry on a connection that broke. */
 bool cf_client_perform(struct cf_client *client, struct cf_exchange *exchanges, size_t count, int cancel_fd);
+/* The same for one, which gets `patience_ms` more to be answered once `cancel_fd` is readable; that is left unread. */
+void cf_client_perform_patiently(struct cf_client *client, struct cf_exchange *x, int cancel_fd, int patience_ms);
 
 #endif

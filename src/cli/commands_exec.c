@@ -12,6 +12,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#define CREATE_PATIENCE_MS 5000             /* a create takes some ms; longer, and the server hangs */
 #define COMMAND_BYTES ((size_t)268435456)   /* the most that max_command_bytes may be */
 
 /* The words from `at` on as one bash text.  Text that JSON cannot carry unaltered is refused, not run altered. */
@@ -169,7 +170,7 @@ static int run_in(struct cf_cli *cli, const char *id, const char *command, int s
     return status;
 }
 
-/* The create is not given up at a signal: a session that nobody knows of would stay behind. */
+/* The create is not given up at once at a signal: a session that nobody knows of would stay behind. */
 static int run_create(struct cf_cli *cli, const char *command, int signal_fd, int *ret_signo)
 {
     struct cf_exchange x;
@@ -177,7 +178,9 @@ static int run_create(struct cf_cli *cli, const char *command, int signal_fd, in
     int status;
 
     cf_request_make(cli, CF_OP_create, NULL, NULL, &x);
-    cf_client_perform(cli->client, &x, 1, -1);
+    cf_client_perform_patiently(cli->client, &x, signal_fd, CREATE_PATIENCE_MS);
+    if (x.http == 0)
+        *ret_signo = signal_read(signal_fd);
     id = json_string_value(json_object_get(x.data, "session_id"));
     if (x.error.code == 0 && !id)
         cf_error_set(&x.error, CF_E_INTERNAL, NULL, "the server's answer names no session");

@@ -1,0 +1,60 @@
+/* keeper_peer.h: a keeper in a child process, with the test in the server's place. */
+#ifndef CURFEW_TEST_KEEPER_PEER_H
+#define CURFEW_TEST_KEEPER_PEER_H
+
+#include "keeper/keeper.h"
+#include "keeper/wire.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PEER_WAIT_MS 20000              /* for anything that has to come; far above what it takes */
+
+struct peer {
+    pid_t keeper_pid;
+    int fd;
+    char state_dir[128];                /* only a name to the keeper */
+    char mark[64];                      /* CURFEW_TEST_MARK=… of every process that it starts */
+    struct cf_wire_welcome welcome;
+};
+
+union report {
+    uint32_t type;
+    struct cf_wire_welcome welcome;
+    struct cf_wire_spawned spawned;
+    struct cf_wire_left left;
+    struct cf_wire_ended ended;
+};
+
+/* Starts a keeper that is forced to `hold` (0: auto) and greets it. */
+void peer_open(struct peer *p, uint32_t hold);
+/* The same without HELLO, under a state folder that another peer had, when `state_dir` is not NULL. */
+void peer_open_silent(struct peer *p, uint32_t hold, const char *state_dir);
+/* Closes the connection if it is open and waits for the keeper; its wait status. */
+int peer_close(struct peer *p);
+/* Whether a keeper forced to `hold` comes up on this machine. */
+bool peer_offers(uint32_t hold);
+
+void peer_send(struct peer *p, const void *data, size_t len, const int *fds, size_t nfds);
+/* Starts `bash -c script`, or the program when it has a slash first, with its stdout on a pipe.  Does not wait. */
+void peer_spawn(struct peer *p, uint64_t key, const char *script, int64_t lease_ms, int *ret_stdout_fd);
+/* Waits for the report of a type about a key (0: any); others that come before are dropped.  false: none came in time,
+ * or the connection broke. */
+bool peer_await(struct peer *p, uint32_t type, uint64_t key, union report *ret);
+bool peer_broken(struct peer *p);       /* waits for the keeper to drop the connection */
+void peer_signal(struct peer *p, uint64_t key, int signo, uint32_t scope, uint64_t since_ticks);
+void peer_end(struct peer *p, uint64_t key, int64_t grace_ms);
+
+/* Living processes that carry the mark. */
+unsigned peer_alive(const struct peer *p);
+bool peer_await_alive(const struct peer *p, unsigned at_least);
+bool peer_await_dead(const struct peer *p);
+/* Reads from a pipe until the text has come. */
+bool peer_await_text(int fd, const char *text);
+/* Reads one byte after another until all these have come, each as often as it stands there, in whatever order. */
+bool peer_await_letters(int fd, const char *letters);
+int64_t peer_now_ns(void);
+
+#endif

@@ -1,0 +1,55 @@
+# packages.sh: sees to it that the Debian packages are there; sourced by ./run and ./check.
+#
+#   need_packages WHY PACKAGE...   installs those that are missing, saying which and why; does nothing otherwise
+#
+# shellcheck shell=sh
+
+# Read by the scripts that source this file.
+# shellcheck disable=SC2034
+packages_build="gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev libevent-dev libjansson-dev libcurl4-openssl-dev"
+# clang and its run time build the fuzz harnesses; bash, curl, jq and procps are what the documents' examples run.
+# shellcheck disable=SC2034
+packages_check="libcmocka-dev python3 bash curl jq procps clang libclang-rt-dev"
+
+# Prints those of its arguments that dpkg does not have installed, or that no installed package provides.
+missing_packages() {
+    have=$(dpkg-query -W -f '${db:Status-Status} ${Package} ${Provides}\n' 2>/dev/null |
+        sed -n 's/^installed //p' | sed 's/([^)]*)//g; s/,/ /g' | tr -s ' ' '\n' | sort -u)
+    for package in "$@"; do
+        printf '%s\n' "$have" | grep -qxF "$package" || printf '%s ' "$package"
+    done
+}
+
+need_packages() {
+    why=$1
+    shift
+    if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; then
+        # Another distribution: what is missing shows in the build, so say once what it is called on Debian.
+        printf 'No apt-get here. Needed %s, by their Debian names: %s\n' "$why" "$*" >&2
+        return 0
+    fi
+    missing=$(missing_packages "$@")
+    [ -n "$missing" ] || return 0
+    printf 'Installing what is missing %s: %s\n' "$why" "$missing" >&2
+    if [ "$(id -u)" = 0 ]; then
+        as_root="env"
+    elif command -v sudo >/dev/null 2>&1; then
+        as_root="sudo env"
+        printf 'This needs root, so it goes through sudo.\n' >&2
+    else
+        printf 'Not root, and there is no sudo. As root, run: apt-get install --no-install-recommends %s\n' "$missing" >&2
+        return 1
+    fi
+    log=$(mktemp)
+    # Both variables are lists of words.
+    # shellcheck disable=SC2086
+    if $as_root apt-get update >"$log" 2>&1 </dev/null &&
+        $as_root DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing >>"$log" 2>&1 </dev/null; then
+        rm -f "$log"
+    else
+        cat "$log" >&2
+        rm -f "$log"
+        printf 'Installing failed; the log is above. Needed %s: %s\n' "$why" "$missing" >&2
+        return 1
+    fi
+}
