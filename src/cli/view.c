@@ -62,11 +62,13 @@ void cf_view_value(struct cf_buf *out, const char *name, const json_t *value)
 {
     char *text;
 
-    if (json_is_string(value)) {
+    if (json_is_string(value) && json_string_length(value) > 0) {
         cf_table_safe(out, json_string_value(value), json_string_length(value), true);
     } else if (json_is_boolean(value)) {
         cf_buf_puts(out, json_is_true(value) ? "yes" : "no");
-    } else if (!value || json_is_null(value)) {
+    } else if (json_is_number(value) && ends_with(name, "_ms") && json_number_value(value) < 1000) {
+        cf_buf_printf(out, "%.3gms", json_number_value(value));
+    } else if (!value || json_is_null(value) || json_is_string(value)) {
         cf_buf_puts(out, "-");
     } else if (json_is_number(value) && is_moment(name)) {
         moment(out, json_number_value(value));

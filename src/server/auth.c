@@ -30,11 +30,13 @@ static int make_token(const char *path, struct cf_error *error)
 
     CF_FD_AUTO fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
-        return cf_error_set(error, CF_E_SYSTEM, "token_file", "cannot make the token file %s: %s", path, strerror(errno));
+        return cf_error_set(error, CF_E_SYSTEM, "token_file", "cannot make the token file %s: %s", path,
+                            strerror(errno));
     if (fchmod(fd, 0600) < 0 || cf_fd_write_all(fd, line, 2 * TOKEN_BYTES + 1) < 0) {
         int failed = errno;
         unlink(path);
-        return cf_error_set(error, CF_E_SYSTEM, "token_file", "cannot write the token file %s: %s", path, strerror(failed));
+        return cf_error_set(error, CF_E_SYSTEM, "token_file", "cannot write the token file %s: %s", path,
+                            strerror(failed));
     }
     return 0;
 }
@@ -83,7 +85,8 @@ int cf_auth_token(const char *path, char ret_token[CF_TOKEN_MAX + 1], struct cf_
         if (fd >= 0 || errno != ENOENT || tries > 0)
             break;
         if (cf_folder_above(path, 0700) < 0)
-            return cf_error_set(error, CF_E_SYSTEM, "token_file", "cannot make the folder of %s: %s", path, strerror(errno));
+            return cf_error_set(error, CF_E_SYSTEM, "token_file", "cannot make the folder of %s: %s", path,
+                                strerror(errno));
         int code = make_token(path, error);
         if (code < 0)
             return code;
@@ -178,7 +181,8 @@ static int check_origin(const struct cf_auth *auth, const struct cf_auth_request
 {
     if (!request->origin || in_list(auth->allowed_origins, request->origin))
         return 0;
-    if (request->host && strncasecmp(request->origin, "http://", 7) == 0 && strcasecmp(request->origin + 7, request->host) == 0)
+    if (request->host && strncasecmp(request->origin, "http://", 7) == 0 &&
+        strcasecmp(request->origin + 7, request->host) == 0)
         return 0;
     return cf_error_set(error, CF_E_FORBIDDEN, "Origin", "web pages of the origin \"%.200s\" may not call; "
                         "the setting allowed_origins adds origins", request->origin);
@@ -211,10 +215,12 @@ static int check_token(const struct cf_auth *auth, const struct cf_auth_request 
     }
     if (request->peer == CF_PEER_SAME_UID && !auth->token_required)
         return 0;
-    return cf_error_set(error, CF_E_UNAUTHORIZED, "Authorization", "%s: send \"Authorization: Bearer\" with the token of token_file",
-                        auth->token_required ? "a bearer token is required" :
-                        request->peer == CF_PEER_OTHER ? "a caller of another user or machine needs the bearer token" :
-                        "the system cannot say whose connection this is, so it needs the bearer token");
+    return cf_error_set(error, CF_E_UNAUTHORIZED, "Authorization",
+                        "%s: send \"Authorization: Bearer\" with the token of token_file",
+                        auth->token_required             ? "a bearer token is required"
+                        : request->peer == CF_PEER_OTHER ? "a caller of another user or machine needs the bearer token"
+                                                         : "the system cannot say whose connection this is, so it "
+                                                           "needs the bearer token");
 }
 
 int cf_auth_check(const struct cf_auth *auth, const struct cf_auth_request *request, struct cf_error *error)

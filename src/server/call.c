@@ -1,8 +1,8 @@
 #include "server/call.h"
 
 #include "base/error.h"
-#include "server/edge.h"
 #include "server/params.h"
+#include "server/request.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -28,7 +28,7 @@ struct cf_call {
     struct cf_server *server;
     enum cf_operation operation;
     struct cf_now now;                  /* when the request was complete */
-    char id[128];                       /* the {id} of the path, "" when it has none; bytes outside [A-Za-z0-9._-] were refused */
+    char id[128]; /* the {id} of the path, "" when it has none; bytes outside [A-Za-z0-9._-] were refused */
     json_t *params;                     /* an object with only known, checked parameters; borrowed */
     struct cf_buf body;                 /* scratch of the reply; cf_call_data starts it */
     struct cf_jsonw json;

@@ -54,7 +54,8 @@ struct cf_http {
     struct cf_counts *counts;
     struct cf_server *server;
     struct MHD_Daemon *daemon;
-    struct event *wake, *again, *watch; /* MHD's epoll is ready; MHD wants to run without it; look after suspended requests */
+    struct event *wake, *again,
+        *watch; /* MHD's epoll is ready; MHD wants to run without it; look after suspended requests */
     struct cf_listen *listen;
     struct cf_peers peers;
     struct cf_auth auth;
@@ -70,14 +71,5 @@ struct cf_http {
     bool draining;
     char address[80];
 };
-
-/* ---- request.c ---- */
-enum MHD_Result cf_request_access(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
-                                  const char *version, const char *data, size_t *len, void **state);
-void cf_request_completed(void *cls, struct MHD_Connection *mhd, void **state, enum MHD_RequestTerminationCode why);
-/* The answer is in call.body: sends it, now or when the handler has returned. */
-void cf_request_answer(struct cf_request *request, int status);
-/* Answers a suspended request's client with 503 and leaves its call to whoever will answer it. */
-void cf_request_orphan(struct cf_request *request);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "core/core.h"
 #include "server/edge.h"
+#include "server/request.h"
 
 #include <poll.h>
 #include <stddef.h>
@@ -11,7 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Beside the bytes of the headers a connection's pool holds 56 for each header and argument, and the answer's headers. */
+/* Beside the bytes of the headers a connection's pool holds 56 for each header and argument, and the answer's headers.
+ */
 #define POOL_ASIDE 1024
 /* Times that MHD_run is called in one wake-up while it says that it has more to do. */
 #define RUNS_MAX 8
@@ -30,12 +32,14 @@ static void run(evutil_socket_t fd, short what, void *arg)
         waits = MHD_get_timeout(http->daemon, &wait_ms) == MHD_YES;
     }
     if (waits) {
-        const struct timeval wait = { .tv_sec = (time_t)(wait_ms / 1000), .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000) };
+        const struct timeval wait = { .tv_sec = (time_t)(wait_ms / 1000),
+                                      .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000) };
         event_add(http->again, &wait);
     }
 }
 
-/* libmicrohttpd unescapes nothing: %2F in a path is not a slash, and the query's names are checked before they are decoded. */
+/* libmicrohttpd unescapes nothing: %2F in a path is not a slash, and the query's names are checked before they are
+ * decoded. */
 static size_t keep_escapes(void *cls, struct MHD_Connection *mhd, char *text)
 {
     return strlen(text);
@@ -70,14 +74,15 @@ static void shed(void *arg)
     http->counts->connections_refused++;
 }
 
-static bool accepted(void *arg, int fd, const struct sockaddr_storage *from, socklen_t from_len)
+static void accepted(void *arg, int fd, const struct sockaddr_storage *from, socklen_t from_len)
 {
     struct cf_http *http = arg;
-    struct cf_conn *conn = http->connections < (unsigned)http->settings->max_connections ? calloc(1, sizeof *conn) : NULL;
+    struct cf_conn *conn =
+        http->connections < (unsigned)http->settings->max_connections ? calloc(1, sizeof *conn) : NULL;
     if (!conn) {
         evutil_closesocket(fd);
         shed(http);
-        return false;
+        return;
     }
     conn->http = http;
     conn->fd = fd;
@@ -97,10 +102,10 @@ static bool accepted(void *arg, int fd, const struct sockaddr_storage *from, soc
     }
     if (!added)
         shed(http);
-    return added;
 }
 
-#define LATE_BODY "{\"status\":\"error\",\"error\":{\"code\":\"timeout\",\"message\":\"the request was not complete in time\"}}"
+#define LATE_BODY                                                                                                      \
+    "{\"status\":\"error\",\"error\":{\"code\":\"timeout\",\"message\":\"the request was not complete in time\"}}"
 
 /* Written past libmicrohttpd, which has sent nothing for this request; its socket then ends, which it notices. */
 static void expire(void *arg, struct cf_deadline *late, enum cf_phase phase)
@@ -146,7 +151,8 @@ static int start_daemon(struct cf_http *http, struct cf_error *error)
         MHD_OPTION_NOTIFY_CONNECTION, notify, http,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
         MHD_OPTION_END);
-    const union MHD_DaemonInfo *info = http->daemon ? MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+    const union MHD_DaemonInfo *info =
+        http->daemon ? MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
     if (!info)
         return cf_error_set(error, CF_E_INTERNAL, NULL, "libmicrohttpd does not start");
     http->wake = event_new(http->loop, info->epoll_fd, EV_READ | EV_PERSIST, run, http);
@@ -161,7 +167,9 @@ static int start(struct cf_http *http, struct cf_error *error)
 {
     const struct cf_settings *s = http->settings;
     const int64_t length_ns[CF_PHASES] = {
-        [CF_PHASE_HEADER] = s->header_timeout, [CF_PHASE_BODY] = s->body_timeout, [CF_PHASE_IDLE] = s->keepalive_timeout,
+        [CF_PHASE_HEADER] = s->header_timeout,
+        [CF_PHASE_BODY] = s->body_timeout,
+        [CF_PHASE_IDLE] = s->keepalive_timeout,
     };
     http->auth.host = s->host;
     http->auth.allowed_hosts = s->allowed_hosts;

@@ -12,8 +12,9 @@ struct cf_http;
 struct cf_server;
 struct cf_counts;
 
-/* Opens the TCP and Unix listeners, reads or makes the token, and serves on `loop`.  `settings` and `counts` are borrowed for
- * the edge's life; `server` is handed to every call.  0 or a code with a message (port in use, no permission, …). */
+/* Opens the TCP and Unix listeners, reads or makes the token, and serves on `loop`.  `settings` and `counts` are
+ * borrowed for the edge's life; `server` is handed to every call.  0 or a code with a message (port in use, no
+ * permission, …). */
 int cf_http_start(struct event_base *loop, const struct cf_settings *settings, struct cf_counts *counts,
                   struct cf_server *server, struct cf_http **ret_http, struct cf_error *error);
 /* Closes the listeners; requests in flight go on, new ones on open connections are answered 503. */

@@ -1,7 +1,8 @@
 /* linger.h: clients that are still sending a body which was refused.
  *
  * Closing a socket with unread bytes resets it, and a reset can overtake the answer that says why.  So such a
- * connection is kept, its sending side closed, and what still comes is dropped, up to a bound in time, bytes and number. */
+ * connection is kept, its sending side closed, and what still comes is dropped, up to a bound in time, bytes and
+ * number. */
 #ifndef CURFEW_SERVER_LINGER_H
 #define CURFEW_SERVER_LINGER_H
 

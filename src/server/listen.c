@@ -1,5 +1,6 @@
 #include "server/listen.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "server/folder.h"
@@ -22,6 +23,7 @@
 #define BACKLOG 1024
 #define ACCEPT_BATCH 64                 /* connections a wake-up; then the open ones have their turn */
 #define PAUSE_US 100000                 /* without a free descriptor: how long accepting rests */
+#define COMPLAIN_NS (60 * CF_NS_PER_S)  /* from one log line about it to the next */
 #define DESCRIPTORS_ASIDE 256           /* beside connections: sessions' pipes, files, netlink, the loop */
 
 struct listener {
@@ -35,7 +37,7 @@ struct cf_listen {
     unsigned count;
     struct event *resume;               /* ends a pause */
     int reserve_fd;                     /* given up to accept and close one connection when no other is free */
-    bool starved;                       /* the pause was logged */
+    int64_t complained_ns;              /* when it was logged last; 0: never */
     cf_listen_accepted *accepted;
     cf_listen_shed *shed;
     void *arg;
@@ -66,9 +68,11 @@ static void resume_all(evutil_socket_t fd, short what, void *arg)
  * listener that stays readable. */
 static void starve(struct cf_listen *l, int listen_fd)
 {
-    if (!l->starved)
+    int64_t now_ns = cf_clock_now().mono_ns;
+    if (l->complained_ns == 0 || now_ns - l->complained_ns > COMPLAIN_NS) {
         cf_log(CF_LOG_ERROR, "no free descriptor for a connection: %s; raise the limit of open files", strerror(errno));
-    l->starved = true;
+        l->complained_ns = now_ns;
+    }
     cf_fd_close(&l->reserve_fd);
     int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
@@ -87,8 +91,7 @@ static void accept_some(evutil_socket_t listen_fd, short what, void *arg)
         socklen_t from_len = sizeof from;
         int fd = accept4((int)listen_fd, (struct sockaddr *)&from, &from_len, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
-            if (l->accepted(l->arg, fd, &from, from_len))
-                l->starved = false;
+            l->accepted(l->arg, fd, &from, from_len);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             starve(l, (int)listen_fd);
             return;
@@ -161,18 +164,21 @@ static int listen_at(struct sockaddr_storage *address, socklen_t len, bool only_
     return kept;
 }
 
-static int open_one(struct cf_listen *l, struct event_base *loop, const struct cf_settings *s, const struct addrinfo *at,
-                    bool alone, in_port_t *port, struct cf_error *error)
+static int open_one(struct cf_listen *l, struct event_base *loop, const struct cf_settings *s,
+                    const struct addrinfo *at, bool alone, in_port_t *port, struct cf_error *error)
 {
     struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
     memcpy(&address, at->ai_addr, at->ai_addrlen);
     if (!cf_peer_is_loopback(&address) && !s->token_required)
-        return cf_error_set(error, CF_E_INVALID, "host", "\"host\" is %s, which is not loopback: that needs token_required", s->host);
+        return cf_error_set(error, CF_E_INVALID, "host",
+                            "\"host\" is %s, which is not loopback: that needs token_required", s->host);
     put_port(&address, *port);
     int fd = listen_at(&address, at->ai_addrlen, !alone);
     if (fd < 0)
-        return cf_error_set(error, errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT ? CF_E_UNAVAILABLE : CF_E_SYSTEM, "port",
-                            "cannot listen on %s port %u: %s", s->host, (unsigned)*port, errno == EADDRINUSE ? "the port is in use; the setting port chooses another" : strerror(errno));
+        return cf_error_set(error, errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT ? CF_E_UNAVAILABLE : CF_E_SYSTEM,
+                            "port", "cannot listen on %s port %u: %s", s->host, (unsigned)*port,
+                            errno == EADDRINUSE ? "the port is in use; the setting port chooses another"
+                                                : strerror(errno));
     if (add(l, loop, fd) < 0) {
         close(fd);
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for a listener");
@@ -189,7 +195,8 @@ static int open_tcp(struct cf_listen *l, struct event_base *loop, const struct c
     struct addrinfo *found = NULL;
     int fault = getaddrinfo(s->host, NULL, &hints, &found);
     if (fault != 0)
-        return cf_error_set(error, CF_E_INVALID, "host", "\"host\" is %s, which has no address: %s", s->host, gai_strerror(fault));
+        return cf_error_set(error, CF_E_INVALID, "host", "\"host\" is %s, which has no address: %s", s->host,
+                            gai_strerror(fault));
     in_port_t port = (in_port_t)s->port;
     int code = 0;
     for (const struct addrinfo *at = found; at && l->count + 1 < SOCKETS_MAX; at = at->ai_next) {
@@ -212,7 +219,8 @@ static int clear_stale(const struct sockaddr_un *address, struct cf_error *error
         return errno == ENOENT ? 0
             : cf_error_set(error, CF_E_SYSTEM, "socket", "cannot look at %s: %s", address->sun_path, strerror(errno));
     if (!S_ISSOCK(st.st_mode))
-        return cf_error_set(error, CF_E_INVALID, "socket", "%s is there already and is not a socket", address->sun_path);
+        return cf_error_set(error, CF_E_INVALID, "socket", "%s is there already and is not a socket",
+                            address->sun_path);
     CF_FD_AUTO fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno != ECONNREFUSED)
         return cf_error_set(error, CF_E_SYSTEM, "socket", "another server answers on %s", address->sun_path);
@@ -236,7 +244,8 @@ static int open_unix(struct cf_listen *l, struct event_base *loop, const char *p
         return code;
     CF_FD_AUTO fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     /* Open to every uid: SO_PEERCRED tells who calls, and others need the token. */
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || chmod(path, 0666) < 0 || listen(fd, BACKLOG) < 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || chmod(path, 0666) < 0 ||
+        listen(fd, BACKLOG) < 0)
         return cf_error_set(error, CF_E_SYSTEM, "socket", "cannot listen on %s: %s", path, strerror(errno));
     if (add(l, loop, fd) < 0)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for a listener");
@@ -276,7 +285,8 @@ int cf_listen_open(struct event_base *loop, const struct cf_settings *settings, 
     l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     l->resume = evtimer_new(loop, resume_all, l);
     make_room(settings->max_connections);
-    int code = l->resume ? open_tcp(l, loop, settings, error) : cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    int code =
+        l->resume ? open_tcp(l, loop, settings, error) : cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     if (code == 0 && settings->socket[0] && strcmp(settings->socket, "none") != 0)
         code = open_unix(l, loop, settings->socket, error);
     if (code < 0)

@@ -6,13 +6,12 @@
 #include "base/settings.h"
 
 #include <event2/event.h>
-#include <stdbool.h>
 #include <sys/socket.h>
 
 struct cf_listen;
 
-/* A new connection; the callee owns `fd` from here on and returns false when it did not want it (it has closed it then). */
-typedef bool cf_listen_accepted(void *arg, int fd, const struct sockaddr_storage *from, socklen_t from_len);
+/* A new connection; the callee owns `fd` from here on. */
+typedef void cf_listen_accepted(void *arg, int fd, const struct sockaddr_storage *from, socklen_t from_len);
 /* A connection was closed unserved because no descriptor was free. */
 typedef void cf_listen_shed(void *arg);
 

@@ -65,17 +65,21 @@ static int out_of_form(const struct param *p, struct cf_error *error)
     long long min = p->min, max = p->max;
     switch (p->type) {
     case TYPE_TEXT:
-        return cf_error_set(error, CF_E_INVALID, p->name, "\"%s\" must be text of %lld to %lld bytes", p->name, min, max);
+        return cf_error_set(error, CF_E_INVALID, p->name, "\"%s\" must be text of %lld to %lld bytes", p->name, min,
+                            max);
     case TYPE_INT:
-        return cf_error_set(error, CF_E_INVALID, p->name, "\"%s\" must be a whole number from %lld to %lld", p->name, min, max);
+        return cf_error_set(error, CF_E_INVALID, p->name, "\"%s\" must be a whole number from %lld to %lld", p->name,
+                            min, max);
     case TYPE_DURATION:
-        return cf_error_set(error, CF_E_INVALID, p->name, "\"%s\" must be from %lld to %lld seconds, as a number or as text "
-                            "such as \"10m\"", p->name, min, max);
+        return cf_error_set(error, CF_E_INVALID, p->name,
+                            "\"%s\" must be from %lld to %lld seconds, as a number or as text "
+                            "such as \"10m\"",
+                            p->name, min, max);
     case TYPE_BOOL:
         return cf_error_set(error, CF_E_INVALID, p->name, "\"%s\" must be true or false", p->name);
     case TYPE_MAP:
-        return cf_error_set(error, CF_E_INVALID, p->name, "\"%s\" must be an object of at most %lld names with text values",
-                            p->name, max);
+        return cf_error_set(error, CF_E_INVALID, p->name,
+                            "\"%s\" must be an object of at most %lld names with text values", p->name, max);
     }
     return cf_error_set(error, CF_E_INTERNAL, p->name, "\"%s\" has no type", p->name);
 }
@@ -120,18 +124,22 @@ static int check_text(const struct param *p, const json_t *value, struct cf_erro
 
 static int check_map(const struct param *p, const json_t *value, struct cf_error *error)
 {
-    if (!json_is_object(value) || (int64_t)json_object_size(value) < p->min || (int64_t)json_object_size(value) > p->max)
+    if (!json_is_object(value) || (int64_t)json_object_size(value) < p->min ||
+        (int64_t)json_object_size(value) > p->max)
         return out_of_form(p, error);
     const char *name;
     json_t *item;
     json_object_foreach((json_t *)(uintptr_t)value, name, item) {
         if (!*name || strchr(name, '='))
-            return cf_error_set(error, CF_E_INVALID, p->name, "\"%s\" has the name \"%.*s\": a name is not empty and has no =",
-                                p->name, NAME_SHOWN, name);
+            return cf_error_set(error, CF_E_INVALID, p->name,
+                                "\"%s\" has the name \"%.*s\": a name is not empty and has no =", p->name, NAME_SHOWN,
+                                name);
         if (!json_is_string(item))
-            return cf_error_set(error, CF_E_INVALID, p->name, "\"%s\".\"%.*s\" must be text", p->name, NAME_SHOWN, name);
+            return cf_error_set(error, CF_E_INVALID, p->name, "\"%s\".\"%.*s\" must be text", p->name, NAME_SHOWN,
+                                name);
         if (memchr(json_string_value(item), '\0', json_string_length(item)))
-            return cf_error_set(error, CF_E_INVALID, p->name, "\"%s\".\"%.*s\" must not hold a NUL", p->name, NAME_SHOWN, name);
+            return cf_error_set(error, CF_E_INVALID, p->name, "\"%s\".\"%.*s\" must not hold a NUL", p->name,
+                                NAME_SHOWN, name);
     }
     return 0;
 }
@@ -172,8 +180,9 @@ static int parse(const char *data, size_t len, json_t **ret, struct cf_error *er
     if (!value && json_error_code(&fault) == json_error_invalid_utf8)
         return cf_error_set(error, CF_E_MALFORMED, NULL, "the body is not valid UTF-8 at byte %d", fault.position);
     if (!value)
-        return cf_error_set(error, CF_E_MALFORMED, NULL, "the body is not the JSON that is expected: line %d, column %d: %.120s",
-                            fault.line, fault.column, fault.text);
+        return cf_error_set(error, CF_E_MALFORMED, NULL,
+                            "the body is not the JSON that is expected: line %d, column %d: %.120s", fault.line,
+                            fault.column, fault.text);
     if (!json_is_object(value)) {
         json_decref(value);
         return cf_error_set(error, CF_E_MALFORMED, NULL, "the body must be one JSON object");
@@ -182,7 +191,8 @@ static int parse(const char *data, size_t len, json_t **ret, struct cf_error *er
     return 0;
 }
 
-int cf_params_body(enum cf_operation operation, const char *data, size_t len, json_t **ret_params, struct cf_error *error)
+int cf_params_body(enum cf_operation operation, const char *data, size_t len, json_t **ret_params,
+                   struct cf_error *error)
 {
     json_t *params = NULL, *value;
     const char *name;

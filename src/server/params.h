@@ -14,8 +14,8 @@
 /* Reads and checks a body; an empty one is an empty object.  Duplicate keys, bad UTF-8, numbers that fit no
  * type, NaN and more than 2048 levels (jansson's own bound) are CF_E_MALFORMED; CF_E_UNKNOWN_FIELD and CF_E_INVALID
  * name the field and what it may be.  Gives a new reference. */
-int cf_params_body(enum cf_operation operation, const char *data, size_t len, json_t **ret_params, struct cf_error *error)
-    __attribute__((warn_unused_result));
+int cf_params_body(enum cf_operation operation, const char *data, size_t len, json_t **ret_params,
+                   struct cf_error *error) __attribute__((warn_unused_result));
 
 /* Adds one argument of the query; `name` and `value` (NULL: it had no "=") are as sent, percent-encoded, and are
  * decoded in place.  An argument given twice is CF_E_INVALID. */

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 
 /* After a shell could not be started the pool waits before it tries again. */
-#define RETRY_S 5
+#define RETRY_MS 5000
+/* From a shell's taking until another is started: the session that took it gets the processors for its first command. */
+#define REFILL_MS 5
 #define POOL_MAX 64                     /* the setting's maximum */
 
 struct cf_pool {
@@ -21,9 +23,10 @@ struct cf_pool {
     void *arg;
 };
 
-static void refill_later(struct cf_pool *p, int seconds) {
-    struct timeval tv = { .tv_sec = seconds };
-    evtimer_add(p->refill, &tv);
+static void refill_later(struct cf_pool *p, int after_ms) {
+    struct timeval tv = { .tv_sec = after_ms / 1000, .tv_usec = after_ms % 1000 * 1000 };
+    if (!p->stopped && !evtimer_pending(p->refill, NULL))
+        evtimer_add(p->refill, &tv);
 }
 
 static bool forget_ready(struct cf_pool *p, const struct cf_shell *shell) {
@@ -49,8 +52,7 @@ static void retire(struct cf_pool *p, struct cf_shell *shell) {
     if (!forget_ready(p, shell) && p->booting > 0)
         p->booting--;
     cf_shell_end(shell, 0);
-    if (!p->stopped)
-        refill_later(p, RETRY_S);
+    refill_later(p, RETRY_MS);
 }
 
 static void on_left(struct cf_shell *shell, void *arg, int wait_status) {
@@ -84,13 +86,12 @@ static void on_refill(evutil_socket_t fd, short what, void *arg) {
         return;
     if (p->new_shell(p->arg, &events, p, &shell, &error) != 0) {
         cf_log(CF_LOG_WARNING, "warm pool: %s", error.text);
-        refill_later(p, RETRY_S);
+        refill_later(p, RETRY_MS);
         return;
     }
     p->booting++;
     p->held++;
-    if (p->ready_count + p->booting < p->want)
-        refill_later(p, 0);
+    refill_later(p, 0);                 /* does nothing when the pool is full by then */
 }
 
 struct cf_pool *cf_pool_new(struct event_base *loop, size_t want,
@@ -118,13 +119,10 @@ void cf_pool_free(struct cf_pool **pool) {
 }
 
 struct cf_shell *cf_pool_take(struct cf_pool *p) {
-    if (p->ready_count == 0) {
-        if (!p->stopped && p->booting < p->want)
-            refill_later(p, 0);
+    refill_later(p, REFILL_MS);
+    if (p->ready_count == 0)
         return NULL;
-    }
     p->held--;
-    refill_later(p, 0);
     return p->ready[--p->ready_count];
 }
 

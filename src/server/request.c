@@ -1,4 +1,4 @@
-#include "server/edge.h"
+#include "server/request.h"
 
 #include "base/log.h"
 #include "core/core.h"
@@ -32,9 +32,10 @@ static bool is(const char *name, size_t len, const char *want, size_t want_len)
 /* RFC 9110, 5.6.2.  libmicrohttpd takes "Content-Length " for a header of another name, and a NUL for the end. */
 static bool is_token(const char *name, size_t len)
 {
-    static const bool other[256] = { ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true, ['*'] = true,
-                                     ['+'] = true, ['-'] = true, ['.'] = true, ['^'] = true, ['_'] = true, ['`'] = true,
-                                     ['|'] = true, ['~'] = true };
+    static const bool other[256] = {
+        ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true, ['*'] = true, ['+'] = true,
+        ['-'] = true, ['.'] = true, ['^'] = true, ['_'] = true, ['`'] = true, ['|'] = true,  ['~'] = true
+    };
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)name[i];
         if (!((c | 0x20) >= 'a' && (c | 0x20) <= 'z') && !(c >= '0' && c <= '9') && !other[c])
@@ -45,7 +46,8 @@ static bool is_token(const char *name, size_t len)
 
 #define IS(want) is(name, name_len, want, sizeof(want) - 1)
 
-static enum MHD_Result note(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value, size_t len)
+static enum MHD_Result note(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
+                            size_t len)
 {
     struct headers *h = cls;
     h->bytes += name_len + len + 4;
@@ -90,7 +92,8 @@ static int check_framing(const struct headers *h, const char *version, uint64_t 
     if (h->broken)
         return cf_error_set(error, CF_E_MALFORMED, NULL, "a header's name is not a token, or its value holds a NUL");
     if (h->transfer_encoding)
-        return cf_error_set(error, CF_E_MALFORMED, "Transfer-Encoding", "Transfer-Encoding is not taken; send Content-Length");
+        return cf_error_set(error, CF_E_MALFORMED, "Transfer-Encoding",
+                            "Transfer-Encoding is not taken; send Content-Length");
     if (h->content_lengths > 1)
         return cf_error_set(error, CF_E_MALFORMED, "Content-Length", "there is more than one Content-Length");
     if (h->content_length && !read_length(h->content_length, ret_length))
@@ -100,7 +103,8 @@ static int check_framing(const struct headers *h, const char *version, uint64_t 
     if (h->hosts == 0 && strcmp(version, "HTTP/1.0") != 0)
         return cf_error_set(error, CF_E_MALFORMED, "Host", "the Host header is missing");
     if (h->origins > 1 || h->authorizations > 1 || h->content_types > 1)
-        return cf_error_set(error, CF_E_MALFORMED, NULL, "there is more than one Origin, Authorization or Content-Type");
+        return cf_error_set(error, CF_E_MALFORMED, NULL,
+                            "there is more than one Origin, Authorization or Content-Type");
     return 0;
 }
 
@@ -168,8 +172,8 @@ static int match(struct cf_request *r, const char *method, const char *url, stru
 }
 
 /* In this order: what it means, whether it may, where it goes, what it carries. */
-static int judge(struct cf_request *r, const struct headers *h, const char *method, const char *url, const char *version,
-                 uint64_t *ret_length, struct cf_error *error)
+static int judge(struct cf_request *r, const struct headers *h, const char *method, const char *url,
+                 const char *version, uint64_t *ret_length, struct cf_error *error)
 {
     struct cf_conn *conn = r->conn;
     struct cf_http *http = conn->http;
@@ -182,8 +186,12 @@ static int judge(struct cf_request *r, const struct headers *h, const char *meth
         return code;
     int route = match(r, method, url, &routed);
     const struct cf_auth_request who = {
-        .peer = (enum cf_peer)conn->peer, .unix_socket = conn->unix_socket, .open = route == 0 && r->call.operation == CF_OP_healthz,
-        .host = h->host, .origin = h->origin, .authorization = h->authorization,
+        .peer = (enum cf_peer)conn->peer,
+        .unix_socket = conn->unix_socket,
+        .open = route == 0 && r->call.operation == CF_OP_healthz,
+        .host = h->host,
+        .origin = h->origin,
+        .authorization = h->authorization,
     };
     code = cf_auth_check(&http->auth, &who, error);
     if (code < 0)
@@ -222,7 +230,8 @@ static enum MHD_Result begin(struct cf_http *http, struct MHD_Connection *mhd, c
     MHD_get_connection_values_n(mhd, MHD_HEADER_KIND | MHD_GET_ARGUMENT_KIND, note, &h);
     int code = judge(r, &h, method, url, version, &length, &error);
     bool body = length > 0 || h.transfer_encoding || h.content_lengths > 1;
-    cf_deadline_set(&http->deadlines, &conn->deadline, body && code == 0 ? CF_PHASE_BODY : CF_PHASE_WORK, cf_clock_now().mono_ns);
+    cf_deadline_set(&http->deadlines, &conn->deadline, body && code == 0 ? CF_PHASE_BODY : CF_PHASE_WORK,
+                    cf_clock_now().mono_ns);
     if (code == 0) {
         r->call.params = h.args || length ? NULL : json_incref(http->no_params);
         return MHD_YES;
@@ -246,7 +255,8 @@ struct arguments {
     int code;
 };
 
-static enum MHD_Result argument(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value, size_t len)
+static enum MHD_Result argument(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
+                                const char *value, size_t len)
 {
     struct arguments *a = cls;
     struct cf_call *call = &a->request->call;

@@ -36,7 +36,8 @@ void cf_routes_init(struct cf_routes *routes)
 {
     memset(routes, 0, sizeof *routes);
     for (unsigned op = 0; op < CF_OPERATIONS; op++) {
-        add(routes, op, operations[op].method, strlen(operations[op].method), operations[op].path, strlen(operations[op].path));
+        add(routes, op, operations[op].method, strlen(operations[op].method), operations[op].path,
+            strlen(operations[op].path));
         for (const char *at = operations[op].aliases; *at;) {
             size_t method_len = strcspn(at, " ");
             const char *path = at + method_len + strspn(at + method_len, " ");
@@ -82,7 +83,8 @@ static bool is_id(const char *text, size_t len)
         return false;
     for (size_t i = 0; i < len; i++) {
         char c = text[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-'))
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+              c == '-'))
             return false;
     }
     return true;

@@ -1,5 +1,6 @@
-/* Request bodies and queries against the parameters of every operation, paths against the routes, Host and Origin against
- * their checks.  First byte: the operation; then one line for path and query, one for Host; the rest is the body. */
+/* Request bodies and queries against the parameters of every operation, paths against the routes, Host and Origin
+ * against their checks.  First byte: the operation; then one line for path and query, one for Host; the rest is the
+ * body. */
 #include "server/auth.h"
 #include "server/params.h"
 #include "server/route.h"
@@ -56,8 +57,12 @@ static void one_route(const char *path)
 
 static void one_host(const char *host)
 {
-    const struct cf_auth auth = { .host = "127.0.0.1", .allowed_hosts = "a.example,b", .allowed_origins = "https://t.example", .token = "0123456789abcdef" };
-    const struct cf_auth_request as_host = { .peer = CF_PEER_SAME_UID, .host = host }, as_origin = { .peer = CF_PEER_SAME_UID, .host = "localhost", .origin = host };
+    const struct cf_auth auth = { .host = "127.0.0.1",
+                                  .allowed_hosts = "a.example,b",
+                                  .allowed_origins = "https://t.example",
+                                  .token = "0123456789abcdef" };
+    const struct cf_auth_request as_host = { .peer = CF_PEER_SAME_UID, .host = host },
+                                 as_origin = { .peer = CF_PEER_SAME_UID, .host = "localhost", .origin = host };
     const struct cf_auth_request as_token = { .host = "localhost", .authorization = host };
     struct cf_error error;
     if (cf_auth_check(&auth, &as_host, &error) < 0)

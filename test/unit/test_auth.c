@@ -15,7 +15,10 @@
 #define TOKEN "0123456789abcdef0123456789abcdef"
 
 static const struct cf_auth auth = {
-    .host = "192.0.2.7", .allowed_hosts = "box.example, other.example", .allowed_origins = "https://tools.example", .token = TOKEN,
+    .host = "192.0.2.7",
+    .allowed_hosts = "box.example, other.example",
+    .allowed_origins = "https://tools.example",
+    .token = TOKEN,
 };
 static struct cf_error error;
 
@@ -39,24 +42,48 @@ static int token(enum cf_peer peer, const char *authorization)
 
 static void own_hosts(void **state)
 {
-    const char *names[] = { "localhost", "LOCALHOST:8000", "localhost:", "127.0.0.1", "127.0.0.1:8000", "127.9.9.9", "[::1]", "[::1]:80",
-                            "192.0.2.7:8000", "box.example", "OTHER.example:1" };
+    const char *names[] = { "localhost",      "LOCALHOST:8000", "localhost:",     "127.0.0.1",
+                            "127.0.0.1:8000", "127.9.9.9",      "[::1]",          "[::1]:80",
+                            "192.0.2.7:8000", "box.example",    "OTHER.example:1" };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         assert_int_equal(host(names[i]), 0);
 }
 
 static void foreign_hosts(void **state)
 {
-    const char *names[] = { "evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "box.example.evil", "box", "example",
-                            "192.0.2.8", "[::2]", "0.0.0.0", "2130706433", "0x7f.1", "127.1", "xlocalhost" };
+    const char *names[] = { "evil.example",
+                            "127.0.0.1.evil.example",
+                            "localhost.evil.example",
+                            "box.example.evil",
+                            "box",
+                            "example",
+                            "192.0.2.8",
+                            "[::2]",
+                            "0.0.0.0",
+                            "2130706433",
+                            "0x7f.1",
+                            "127.1",
+                            "xlocalhost" };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         assert_int_equal(host(names[i]), CF_E_MISDIRECTED);
 }
 
 static void broken_hosts(void **state)
 {
-    const char *names[] = { "", ":", ":80", "a b", "localhost:80x", "localhost:123456", "[::1", "[::1]x", "[]", "a@localhost", "localhost/",
-                            "box.example,other.example", "[localhost]", "localhost\t" };
+    const char *names[] = { "",
+                            ":",
+                            ":80",
+                            "a b",
+                            "localhost:80x",
+                            "localhost:123456",
+                            "[::1",
+                            "[::1]x",
+                            "[]",
+                            "a@localhost",
+                            "localhost/",
+                            "box.example,other.example",
+                            "[localhost]",
+                            "localhost\t" };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         assert_int_equal(host(names[i]), CF_E_MALFORMED);
 }
@@ -73,8 +100,16 @@ static void origins(void **state)
 {
     assert_int_equal(origin("https://tools.example", "localhost:8000"), 0);
     assert_int_equal(origin("http://localhost:8000", "localhost:8000"), 0);
-    const char *foreign[] = { "http://evil.example", "null", "", "http://localhost:3000", "http://localhost", "https://localhost:8000",
-                              "http://127.0.0.1:8000", "https://tools.example.evil", "https://tools.example:444", "http://tools.example" };
+    const char *foreign[] = { "http://evil.example",
+                              "null",
+                              "",
+                              "http://localhost:3000",
+                              "http://localhost",
+                              "https://localhost:8000",
+                              "http://127.0.0.1:8000",
+                              "https://tools.example.evil",
+                              "https://tools.example:444",
+                              "http://tools.example" };
     for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
         assert_int_equal(origin(foreign[i], "localhost:8000"), CF_E_FORBIDDEN);
     assert_int_equal(origin("http://evil.example", "evil.example"), CF_E_MISDIRECTED);
@@ -88,8 +123,15 @@ static void tokens(void **state)
     for (enum cf_peer peer = CF_PEER_UNKNOWN; peer <= CF_PEER_SAME_UID; peer++) {
         assert_int_equal(token(peer, "Bearer " TOKEN), 0);
         assert_int_equal(token(peer, "bearer  " TOKEN), 0);
-        const char *bad[] = { "", "Bearer", "Bearer ", "Bearer " TOKEN "0", "Bearer 0123456789abcdef0123456789abcde", TOKEN, "Basic " TOKEN,
-                              "Bearer 0123456789abcdef0123456789abcdeF", "Bearer x" };
+        const char *bad[] = { "",
+                              "Bearer",
+                              "Bearer ",
+                              "Bearer " TOKEN "0",
+                              "Bearer 0123456789abcdef0123456789abcde",
+                              TOKEN,
+                              "Basic " TOKEN,
+                              "Bearer 0123456789abcdef0123456789abcdeF",
+                              "Bearer x" };
         for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
             assert_int_equal(token(peer, bad[i]), CF_E_UNAUTHORIZED);
     }
@@ -234,7 +276,13 @@ static void bad_content(void **state)
     char token_text[CF_TOKEN_MAX + 1], longer[CF_TOKEN_MAX + 64];
     memset(longer, 'a', sizeof longer - 1);
     longer[sizeof longer - 1] = '\0';
-    const char *bad[] = { "", "\n", "short\n", "0123456789 abcdef0123\n", "0123456789abcdef\n0123456789abcdef\n", "0123456789abcdef\x01\n", longer };
+    const char *bad[] = { "",
+                          "\n",
+                          "short\n",
+                          "0123456789 abcdef0123\n",
+                          "0123456789abcdef\n0123456789abcdef\n",
+                          "0123456789abcdef\x01\n",
+                          longer };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         put(p->path, bad[i], 0600);
         assert_int_equal(cf_auth_token(p->path, token_text, &error), CF_E_INVALID);
@@ -243,9 +291,13 @@ static void bad_content(void **state)
 
 int main(void)
 {
-#define FILE_TEST(title, func) { .name = title, .test_func = func, .setup_func = make_place, .teardown_func = drop_place }
+#define FILE_TEST(title, func)                                                                                         \
+    {                                                                                                                  \
+        .name = title, .test_func = func, .setup_func = make_place, .teardown_func = drop_place                        \
+    }
     const struct CMUnitTest tests[] = {
-        { .name = "Host may be localhost, a loopback address, the setting's host or an allowed one", .test_func = own_hosts },
+        { .name = "Host may be localhost, a loopback address, the setting's host or an allowed one",
+          .test_func = own_hosts },
         { .name = "a foreign Host is misdirected, also one that looks like ours", .test_func = foreign_hosts },
         { .name = "a Host that is no host and port is malformed", .test_func = broken_hosts },
         { .name = "on the Unix socket any well-formed Host will do", .test_func = unix_hosts },

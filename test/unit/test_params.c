@@ -43,7 +43,8 @@ static int query(enum cf_operation operation, const char *name, const char *valu
 
 static void accepted(void **state)
 {
-    assert_int_equal(body(CF_OP_configure, "{\"session_timeout\":600,\"cleanup_interval\":60,\"auto_cleanup_enabled\":true}"), 0);
+    assert_int_equal(
+        body(CF_OP_configure, "{\"session_timeout\":600,\"cleanup_interval\":60,\"auto_cleanup_enabled\":true}"), 0);
     assert_int_equal(body(CF_OP_configure, "{\"session_timeout\":\"10m\"}"), 0);
     assert_int_equal(body(CF_OP_configure, "{\"session_timeout\":1.5}"), 0);
     assert_int_equal(body(CF_OP_configure, ""), 0);
@@ -53,8 +54,11 @@ static void accepted(void **state)
 
 static void bad_durations(void **state)
 {
-    const char *values[] = { "0", "-1", "0.5", "0.999999999", "315360001", "1e300", "-0.0", "true", "null", "[]", "{}", "\"\"", "\"abc\"",
-                             "\"-5m\"", "\"10m \"", "\"9999999h\"", "\"nan\"", "\"inf\"", "\"1\\u0000\"", "9223372036854775807" };
+    const char *values[] = { "0",         "-1",      "0.5",          "0.999999999",
+                             "315360001", "1e300",   "-0.0",         "true",
+                             "null",      "[]",      "{}",           "\"\"",
+                             "\"abc\"",   "\"-5m\"", "\"10m \"",     "\"9999999h\"",
+                             "\"nan\"",   "\"inf\"", "\"1\\u0000\"", "9223372036854775807" };
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         char text[128];
         snprintf(text, sizeof text, "{\"session_timeout\":%s}", values[i]);
@@ -68,10 +72,26 @@ static void bad_durations(void **state)
 
 static void malformed(void **state)
 {
-    const char *texts[] = { "{", "[]", "[1]", "1", "null", "\"a\"", "{}x", "{\"a\":1,}", "{'a':1}", "{\"session_timeout\":NaN}",
-                            "{\"session_timeout\":1e999}", "{\"session_timeout\":99999999999999999999}", "{\"session_timeout\":01}",
-                            "{\"session_timeout\":1,\"session_timeout\":2}", "{\"session_timeout\":Infinity}", "{\"\\u0000\":1}",
-                            "{\"\\ud800\":1}", "\xef\xbb\xbf{}", "{\"a\":\"\xff\"}", "{\"a\":\"\xc0\x80\"}" };
+    const char *texts[] = { "{",
+                            "[]",
+                            "[1]",
+                            "1",
+                            "null",
+                            "\"a\"",
+                            "{}x",
+                            "{\"a\":1,}",
+                            "{'a':1}",
+                            "{\"session_timeout\":NaN}",
+                            "{\"session_timeout\":1e999}",
+                            "{\"session_timeout\":99999999999999999999}",
+                            "{\"session_timeout\":01}",
+                            "{\"session_timeout\":1,\"session_timeout\":2}",
+                            "{\"session_timeout\":Infinity}",
+                            "{\"\\u0000\":1}",
+                            "{\"\\ud800\":1}",
+                            "\xef\xbb\xbf{}",
+                            "{\"a\":\"\xff\"}",
+                            "{\"a\":\"\xc0\x80\"}" };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         assert_int_equal(body(CF_OP_configure, texts[i]), CF_E_MALFORMED);
     assert_int_equal(body_n(CF_OP_configure, "{}\0", 3), CF_E_MALFORMED);
@@ -112,7 +132,9 @@ static void texts(void **state)
     assert_string_equal(error.text, "\"command\" is required");
     assert_int_equal(body(CF_OP_exec, ""), CF_E_INVALID);
     assert_int_equal(body(CF_OP_create, "{\"workspace\":\"\"}"), CF_E_INVALID);
-    assert_int_equal(body(CF_OP_create, "{\"workspace\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}"), CF_E_INVALID);
+    assert_int_equal(body(CF_OP_create, "{\"workspace\":"
+                                        "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}"),
+                     CF_E_INVALID);
     assert_non_null(strstr(error.text, "1 to 64 bytes"));
 }
 
@@ -182,7 +204,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         { .name = "S0.4: the fields of the document are accepted, numbers and texts", .test_func = accepted },
-        { .name = "zero, negative, fractional and huge durations are refused with the range", .test_func = bad_durations },
+        { .name = "zero, negative, fractional and huge durations are refused with the range",
+          .test_func = bad_durations },
         { .name = "malformed JSON, duplicate keys, NaN and overflow are refused", .test_func = malformed },
         { .name = "a million levels of nesting are refused", .test_func = nested },
         { .name = "a field that the operation does not know is refused by name", .test_func = unknown_fields },

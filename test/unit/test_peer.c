@@ -59,9 +59,16 @@ static void loopback(void **state)
     struct sockaddr_storage a = { .ss_family = AF_INET };
     struct sockaddr_in *v4 = (struct sockaddr_in *)&a;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&a;
-    const struct { int family; const char *text; bool want; } cases[] = {
-        { AF_INET, "127.0.0.1", true }, { AF_INET, "127.255.0.3", true }, { AF_INET, "128.0.0.1", false }, { AF_INET, "0.0.0.0", false },
-        { AF_INET6, "::1", true }, { AF_INET6, "::", false }, { AF_INET6, "::ffff:127.0.0.1", true }, { AF_INET6, "::ffff:10.0.0.1", false },
+    const struct { int family; const char *text; bool want;
+    } cases[] = {
+        { AF_INET, "127.0.0.1", true },
+        { AF_INET, "127.255.0.3", true },
+        { AF_INET, "128.0.0.1", false },
+        { AF_INET, "0.0.0.0", false },
+        { AF_INET6, "::1", true },
+        { AF_INET6, "::", false },
+        { AF_INET6, "::ffff:127.0.0.1", true },
+        { AF_INET6, "::ffff:10.0.0.1", false },
         { AF_INET6, "fe80::1", false },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -94,8 +101,8 @@ static bool live_open(struct live *l, const char *v4, const char *v6)
     l->listen_fd = socket(l->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (l->at.ss_family == AF_INET6)
         setsockopt(l->listen_fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    if (l->listen_fd < 0 || bind(l->listen_fd, (struct sockaddr *)&l->at, l->at_len) < 0 || listen(l->listen_fd, 8) < 0 ||
-        getsockname(l->listen_fd, (struct sockaddr *)&l->at, &l->at_len) < 0) {
+    if (l->listen_fd < 0 || bind(l->listen_fd, (struct sockaddr *)&l->at, l->at_len) < 0 ||
+        listen(l->listen_fd, 8) < 0 || getsockname(l->listen_fd, (struct sockaddr *)&l->at, &l->at_len) < 0) {
         close(l->listen_fd);
         return false;
     }
@@ -253,14 +260,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         { .name = "an established connection of the same uid is known, root's own too", .test_func = same_uid },
-        { .name = "another uid is another, root's for a server that is not root, and the unmapped one always", .test_func = other_uid },
-        { .name = "a socket without an owner (uid 0, inode 0) is refused and never root", .test_func = ownerless_is_never_root },
+        { .name = "another uid is another, root's for a server that is not root, and the unmapped one always",
+          .test_func = other_uid },
+        { .name = "a socket without an owner (uid 0, inode 0) is refused and never root",
+          .test_func = ownerless_is_never_root },
         { .name = "on the Unix socket the same uid and root are known", .test_func = unix_uids },
         { .name = "loopback is 127.0.0.0/8, ::1 and the mapped former", .test_func = loopback },
         { .name = "a live client on 127.0.0.1 is known", .test_func = live_same },
         { .name = "a live client on ::1 is known", .test_func = live_v6 },
         { .name = "a live IPv4 client of an IPv6 listener is known", .test_func = live_mapped },
-        { .name = "a client that sent its request and exited before it was asked for is unknown, although it was root", .test_func = live_exited },
+        { .name = "a client that sent its request and exited before it was asked for is unknown, although it was root",
+          .test_func = live_exited },
         { .name = "a live client of another uid is another", .test_func = live_other },
         { .name = "a live client on a Unix socket is known", .test_func = live_unix },
         { .name = "without sock_diag every loopback caller is unknown", .test_func = no_sock_diag },

@@ -54,8 +54,20 @@ static void head_is_get(void **state)
 
 static void unknown_paths(void **state)
 {
-    const char *paths[] = { "/", "", "/v1", "/v1/sessions/", "/v1/sessions//exec", "/v1/sessions/a/", "/v1/sessions/a/b", "/healthz/",
-                            "/HEALTHZ", "//healthz", "/v1/sessions/a/exec/", "/v1/sessions/../healthz", "http://localhost/healthz", "*" };
+    const char *paths[] = { "/",
+                            "",
+                            "/v1",
+                            "/v1/sessions/",
+                            "/v1/sessions//exec",
+                            "/v1/sessions/a/",
+                            "/v1/sessions/a/b",
+                            "/healthz/",
+                            "/HEALTHZ",
+                            "//healthz",
+                            "/v1/sessions/a/exec/",
+                            "/v1/sessions/../healthz",
+                            "http://localhost/healthz",
+                            "*" };
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
         expect("GET", paths[i], CF_E_NOT_FOUND, 0, "");
 }
@@ -97,7 +109,8 @@ static void ids(void **state)
     expect("GET", path, CF_E_NOT_FOUND, 0, "");
     for (unsigned c = 1; c < 256; c++) {
         snprintf(path, sizeof path, "/v1/sessions/x%%%02xx", c);
-        bool word = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '_' || c == '-';
+        bool word = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
+                    c == '_' || c == '-';
         assert_int_equal(cf_routes_match(&routes, "GET", path, &found), word ? 0 : CF_E_NOT_FOUND);
     }
     memset(path, '%', sizeof path - 1);
