@@ -144,6 +144,8 @@ bool cf_core_ending(struct cf_core *core, cf_handle handle, enum cf_reason reaso
  * idle: strictly now - last_used > idle (S0.14); age: strictly now - created > age.
  * Returns how many were written; call again after acting while it returns `max`. */
 size_t cf_core_due(const struct cf_core *core, int64_t now_ns, struct cf_due *ret, size_t max);
+/* The same question about one row.  False, and *ret untouched, when the handle is stale or the row is not due. */
+bool cf_core_due_one(const struct cf_core *core, cf_handle handle, int64_t now_ns, struct cf_due *ret);
 /* S3.5: the same under the emergency limits; never a busy row, reason LIMIT (CLOSED and FAILED rows keep theirs). */
 size_t cf_core_due_emergency(const struct cf_core *core, int64_t now_ns, struct cf_due *ret, size_t max);
 /* The first moment at which cf_core_due would list somebody: 0 when a CLOSED or FAILED row waits, CF_NEVER_NS when no

@@ -102,15 +102,27 @@ static struct cf_due due(const struct cf_core *core, uint32_t slot, int64_t now_
     };
 }
 
+/* The rule itself, for one slot. */
+static bool slot_is_due(const struct cf_core *core, uint32_t slot, int64_t now_ns, struct cf_due *ret)
+{
+    int64_t idle = core->idle_deadline_ns[slot], age = core->age_deadline_ns[slot];
+    if (now_ns <= idle && now_ns <= age)
+        return false;
+    *ret = due(core, slot, now_ns, idle <= age ? CF_REASON_IDLE : CF_REASON_AGE);
+    return true;
+}
+
 static size_t gather_block(const struct cf_core *core, uint32_t first, int64_t now_ns, struct cf_due *ret, size_t max)
 {
     size_t n = 0;
-    for (uint32_t slot = first; slot < first + CF_TABLE_BLOCK && n < max; slot++) {
-        int64_t idle = core->idle_deadline_ns[slot], age = core->age_deadline_ns[slot];
-        if (now_ns > idle || now_ns > age)
-            ret[n++] = due(core, slot, now_ns, idle <= age ? CF_REASON_IDLE : CF_REASON_AGE);
-    }
+    for (uint32_t slot = first; slot < first + CF_TABLE_BLOCK && n < max; slot++)
+        n += slot_is_due(core, slot, now_ns, &ret[n]);
     return n;
+}
+
+bool cf_core_due_one(const struct cf_core *core, cf_handle handle, int64_t now_ns, struct cf_due *ret)
+{
+    return cf_table_row(core, handle) != NULL && slot_is_due(core, (uint32_t)handle, cf_table_now(now_ns), ret);
 }
 
 size_t cf_core_due(const struct cf_core *core, int64_t now_ns, struct cf_due *ret, size_t max)

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void write_settings(struct cf_jsonw *w, const char *key, const struct cf_settings *s, bool all) {
+static void write_settings(struct cf_jsonw *w, const char *key, const struct cf_settings *s, bool all)
+{
     cf_jsonw_object(w, key);
     cf_jsonw_duration(w, "session_timeout", s->session_timeout);
     cf_jsonw_duration(w, "cleanup_interval", s->cleanup_interval);
@@ -17,7 +18,8 @@ static void write_settings(struct cf_jsonw *w, const char *key, const struct cf_
     cf_jsonw_object_end(w);
 }
 
-void cf_calls_configure(struct cf_call *call) {
+void cf_calls_configure(struct cf_call *call)
+{
     struct cf_settings *settings = &call->server->settings;
     int64_t timeout_ns = cf_call_duration_ns(call, "session_timeout", 0);
     int64_t interval_ns = cf_call_duration_ns(call, "cleanup_interval", 0);
@@ -41,7 +43,8 @@ void cf_calls_configure(struct cf_call *call) {
     cf_call_reply(call, 200);
 }
 
-void cf_calls_start(struct cf_call *call) {
+void cf_calls_start(struct cf_call *call)
+{
     const struct cf_settings *settings = &call->server->settings;
     bool was_running = cf_sweep_running(call->server->sweep);
     cf_sweep_start(call->server->sweep);
@@ -55,7 +58,8 @@ void cf_calls_start(struct cf_call *call) {
     cf_call_reply(call, 200);
 }
 
-void cf_calls_stop(struct cf_call *call) {
+void cf_calls_stop(struct cf_call *call)
+{
     bool was_running = cf_sweep_running(call->server->sweep);
     cf_sweep_stop(call->server->sweep);
     struct cf_jsonw *w = cf_call_data(call);
@@ -71,43 +75,43 @@ struct tally {
 };
 
 /* Sessions that are ending are on their way out already and in none of the counts. */
-static bool counts(const struct cf_session *row) {
+static bool counts(const struct cf_session *row)
+{
     return row->state == CF_STATE_ACTIVE || row->state == CF_STATE_CLOSED || row->state == CF_STATE_FAILED;
 }
 
-static bool is_inactive(const struct cf_session *row, int64_t now_ns) {
+static bool is_inactive(const struct cf_session *row, int64_t now_ns)
+{
     return !row->busy && now_ns - row->last_used_ns > row->idle_ns;
 }
 
-static bool is_due(const struct cf_session *row, int64_t now_ns) {
-    return is_inactive(row, now_ns) || row->state != CF_STATE_ACTIVE ||
-           (row->age_ns != CF_NEVER_NS && now_ns - row->created_ns > row->age_ns);
-}
-
-static void write_pending(struct cf_call *call, struct cf_jsonw *w, struct tally *ret) {
+static void write_pending(struct cf_call *call, struct cf_jsonw *w, struct tally *ret)
+{
     size_t cursor = 0;
     cf_handle handle;
     struct cf_session row;
+    struct cf_due due;
     cf_jsonw_array(w, "sessions_pending_cleanup");
     while (cf_core_next(call->server->core, &cursor, &handle)) {
         if (!cf_core_get(call->server->core, handle, call->now.mono_ns, &row) || !counts(&row))
             continue;
         ret->total++;
         ret->inactive += is_inactive(&row, call->now.mono_ns);
-        if (!is_due(&row, call->now.mono_ns))
+        if (!cf_core_due_one(call->server->core, handle, call->now.mono_ns, &due))
             continue;
         ret->due++;
         cf_jsonw_object(w, NULL);
         cf_jsonw_str(w, "session_id", row.id);
         cf_jsonw_str(w, "workspace_name", row.workspace);
-        cf_jsonw_seconds(w, "inactive_time", call->now.mono_ns - row.last_used_ns);
+        cf_jsonw_seconds(w, "inactive_time", due.idle_for_ns);
         cf_jsonw_bool(w, "will_cleanup", true);
         cf_jsonw_object_end(w);
     }
     cf_jsonw_array_end(w);
 }
 
-static void write_counters(struct cf_jsonw *w, const struct cf_counts *c) {
+static void write_counters(struct cf_jsonw *w, const struct cf_counts *c)
+{
     cf_jsonw_object(w, "counters");
 #define COUNTER(name, kind, unit, help) cf_jsonw_int(w, #name, (int64_t)c->name);
 #include "tables/counters.def"
@@ -115,7 +119,8 @@ static void write_counters(struct cf_jsonw *w, const struct cf_counts *c) {
     cf_jsonw_object_end(w);
 }
 
-void cf_calls_stats(struct cf_call *call) {
+void cf_calls_stats(struct cf_call *call)
+{
     struct cf_server *server = call->server;
     struct tally tally = { 0 };
     bool running = cf_sweep_running(server->sweep);
@@ -149,7 +154,8 @@ struct cleanup {
     int64_t session_timeout_ns;
 };
 
-static void finish_cleanup(struct cleanup *c) {
+static void finish_cleanup(struct cleanup *c)
+{
     struct cf_call *call = c->call;
     struct cf_jsonw *w = cf_call_data(call);
     cf_jsonw_array_end(&c->json);
@@ -164,7 +170,8 @@ static void finish_cleanup(struct cleanup *c) {
     cf_call_reply(call, 200);
 }
 
-static void on_cleaned(void *arg, const struct cf_tomb *tomb) {
+static void on_cleaned(void *arg, const struct cf_tomb *tomb)
+{
     struct cleanup *c = arg;
     if (tomb != NULL) {
         c->cleaned++;
@@ -179,7 +186,8 @@ static void on_cleaned(void *arg, const struct cf_tomb *tomb) {
         finish_cleanup(c);
 }
 
-void cf_calls_cleanup(struct cf_call *call) {
+void cf_calls_cleanup(struct cf_call *call)
+{
     struct cf_server *server = call->server;
     struct cleanup *c = calloc(1, sizeof *c);
     if (c == NULL) {

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
-static const char *session_state(const struct cf_exec_result *r) {
+static const char *session_state(const struct cf_exec_result *r)
+{
     if (r->wedged)
         return "failed";
     if (!r->shell_left)
@@ -15,13 +16,15 @@ static const char *session_state(const struct cf_exec_result *r) {
     return WIFEXITED(r->wait_status) ? "closed" : "failed";
 }
 
-static void write_stream(struct cf_jsonw *w, const char *key, const struct cf_capture *c, struct cf_buf *scratch) {
+static void write_stream(struct cf_jsonw *w, const char *key, const struct cf_capture *c, struct cf_buf *scratch)
+{
     cf_buf_reset(scratch);
     cf_capture_text(c, scratch);
     cf_jsonw_bytes(w, key, scratch->data ? scratch->data : "", scratch->len);
 }
 
-static void on_done(void *arg, const struct cf_exec_result *r) {
+static void on_done(void *arg, const struct cf_exec_result *r)
+{
     struct cf_call *call = arg;
     struct cf_jsonw *w = cf_call_data(call);
     struct cf_buf scratch;
@@ -42,7 +45,8 @@ static void on_done(void *arg, const struct cf_exec_result *r) {
     cf_call_reply(call, 200);
 }
 
-static void on_lost(void *arg, const struct cf_tomb *tomb) {
+static void on_lost(void *arg, const struct cf_tomb *tomb)
+{
     struct cf_call *call = arg;
     struct cf_error error;
     struct cf_buf text;
@@ -58,7 +62,8 @@ static void on_lost(void *arg, const struct cf_tomb *tomb) {
 }
 
 /* 409 says what is running and for how long; the field's size bounds what it quotes. */
-static void explain_busy(struct cf_server *server, cf_handle handle, struct cf_now now, struct cf_error *error) {
+static void explain_busy(struct cf_server *server, cf_handle handle, struct cf_now now, struct cf_error *error)
+{
     size_t len;
     int64_t since_ns;
     const char *command = cf_sessions_command(server->sessions, handle, &len, &since_ns);
@@ -67,7 +72,8 @@ static void explain_busy(struct cf_server *server, cf_handle handle, struct cf_n
                      (double)(now.mono_ns - since_ns) / 1e9, (int)(len < 120 ? len : 120), command, len > 120 ? "…" : "");
 }
 
-void cf_calls_exec(struct cf_call *call) {
+void cf_calls_exec(struct cf_call *call)
+{
     static const struct cf_exec_events events = { .done = on_done, .lost = on_lost };
     struct cf_server *server = call->server;
     const struct cf_tomb *tomb = NULL;

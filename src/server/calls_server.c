@@ -2,7 +2,8 @@
 #include "server/call.h"
 #include "server/server.h"
 
-void cf_calls_healthz(struct cf_call *call) {
+void cf_calls_healthz(struct cf_call *call)
+{
     struct cf_jsonw *w = cf_call_data(call);
     cf_jsonw_object(w, NULL);
     cf_jsonw_bool(w, "healthy", !call->server->shutting_down);
@@ -10,7 +11,8 @@ void cf_calls_healthz(struct cf_call *call) {
     cf_call_reply(call, 200);
 }
 
-void cf_calls_version(struct cf_call *call) {
+void cf_calls_version(struct cf_call *call)
+{
     struct cf_jsonw *w = cf_call_data(call);
     cf_jsonw_object(w, NULL);
     cf_jsonw_str(w, "version", CURFEW_VERSION);

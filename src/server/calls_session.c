@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-static void on_created(void *arg, cf_handle handle, const struct cf_error *error) {
+static void on_created(void *arg, cf_handle handle, const struct cf_error *error)
+{
     struct cf_call *call = arg;
     if (error != NULL) {
         cf_call_fail(call, error, NULL);
@@ -21,7 +22,8 @@ static void on_created(void *arg, cf_handle handle, const struct cf_error *error
     cf_call_reply(call, 201);
 }
 
-void cf_calls_create(struct cf_call *call) {
+void cf_calls_create(struct cf_call *call)
+{
     const char *kind = cf_call_text(call, "kind", cf_kind_name(CF_KIND_BASH));
     struct cf_create what = {
         .kind = CF_KIND_BASH,
@@ -38,7 +40,8 @@ void cf_calls_create(struct cf_call *call) {
     cf_sessions_create(call->server->sessions, &what, call->now, on_created, call);
 }
 
-void cf_calls_list(struct cf_call *call) {
+void cf_calls_list(struct cf_call *call)
+{
     struct cf_jsonw *w = cf_call_data(call);
     size_t cursor = 0;
     cf_handle handle;
@@ -52,7 +55,8 @@ void cf_calls_list(struct cf_call *call) {
 }
 
 /* Finds the session that the path names, or answers 404, or 410 with the tombstone. */
-static bool find(struct cf_call *call, cf_handle *ret_handle) {
+static bool find(struct cf_call *call, cf_handle *ret_handle)
+{
     const struct cf_tomb *tomb = NULL;
     struct cf_error error;
     struct cf_buf text;
@@ -72,7 +76,8 @@ static bool find(struct cf_call *call, cf_handle *ret_handle) {
     return false;
 }
 
-void cf_calls_show(struct cf_call *call) {
+void cf_calls_show(struct cf_call *call)
+{
     cf_handle handle;
     if (!find(call, &handle))
         return;
@@ -80,7 +85,8 @@ void cf_calls_show(struct cf_call *call) {
     cf_call_reply(call, 200);
 }
 
-static void on_gone(void *arg, const struct cf_tomb *tomb) {
+static void on_gone(void *arg, const struct cf_tomb *tomb)
+{
     struct cf_call *call = arg;
     struct cf_jsonw *w = cf_call_data(call);
     if (tomb != NULL)
@@ -90,7 +96,8 @@ static void on_gone(void *arg, const struct cf_tomb *tomb) {
     cf_call_reply(call, 200);
 }
 
-void cf_calls_end(struct cf_call *call) {
+void cf_calls_end(struct cf_call *call)
+{
     cf_handle handle;
     struct cf_error error;
     int64_t grace_ns = cf_call_duration_ns(call, "grace", call->server->settings.grace);
@@ -103,7 +110,8 @@ void cf_calls_end(struct cf_call *call) {
     cf_sessions_end(call->server->sessions, handle, CF_REASON_REQUESTED, "a caller asked for it", grace_ns);
 }
 
-void cf_calls_heartbeat(struct cf_call *call) {
+void cf_calls_heartbeat(struct cf_call *call)
+{
     cf_handle handle;
     struct cf_session row;
     if (!find(call, &handle))

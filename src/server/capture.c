@@ -4,26 +4,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-void cf_capture_init(struct cf_capture *c, size_t max_bytes) {
+void cf_capture_init(struct cf_capture *c, size_t max_bytes)
+{
     *c = (struct cf_capture){ .max_bytes = max_bytes };
 }
 
-void cf_capture_free(struct cf_capture *c) {
+void cf_capture_free(struct cf_capture *c)
+{
     free(c->head);
     free(c->tail);
     cf_capture_init(c, c->max_bytes);
 }
 
-static size_t tail_max(const struct cf_capture *c) {
+static size_t tail_max(const struct cf_capture *c)
+{
     return c->max_bytes / 2;
 }
 
-static size_t head_max(const struct cf_capture *c) {
+static size_t head_max(const struct cf_capture *c)
+{
     return c->max_bytes - tail_max(c);
 }
 
 /* Takes what the head still has room for; returns how many bytes that was. */
-static size_t add_head(struct cf_capture *c, const char *data, size_t len) {
+static size_t add_head(struct cf_capture *c, const char *data, size_t len)
+{
     size_t take = head_max(c) - c->head_len;
     if (take > len)
         take = len;
@@ -46,7 +51,8 @@ static size_t add_head(struct cf_capture *c, const char *data, size_t len) {
     return take;
 }
 
-static void add_tail(struct cf_capture *c, const char *data, size_t len) {
+static void add_tail(struct cf_capture *c, const char *data, size_t len)
+{
     size_t max = tail_max(c);
     if (c->tail == NULL && (c->tail = malloc(max)) == NULL) {
         c->lost = true;
@@ -63,7 +69,8 @@ static void add_tail(struct cf_capture *c, const char *data, size_t len) {
     c->tail_len = c->tail_len + len > max ? max : c->tail_len + len;
 }
 
-void cf_capture_add(struct cf_capture *c, const char *data, size_t len) {
+void cf_capture_add(struct cf_capture *c, const char *data, size_t len)
+{
     c->total_bytes += len;
     if (c->head_len < head_max(c) && !c->lost) {
         size_t took = add_head(c, data, len);
@@ -74,12 +81,14 @@ void cf_capture_add(struct cf_capture *c, const char *data, size_t len) {
         add_tail(c, data, len);
 }
 
-bool cf_capture_cut(const struct cf_capture *c) {
+bool cf_capture_cut(const struct cf_capture *c)
+{
     return c->total_bytes > c->head_len + c->tail_len;
 }
 
 /* The last `max` bytes of the ring, oldest first. */
-static void ring_text(const struct cf_capture *c, size_t max, struct cf_buf *out) {
+static void ring_text(const struct cf_capture *c, size_t max, struct cf_buf *out)
+{
     size_t len = c->tail_len < max ? c->tail_len : max;
     if (len == 0)
         return;
@@ -89,7 +98,8 @@ static void ring_text(const struct cf_capture *c, size_t max, struct cf_buf *out
     cf_buf_append(out, c->tail, len - first);
 }
 
-void cf_capture_text(const struct cf_capture *c, struct cf_buf *out) {
+void cf_capture_text(const struct cf_capture *c, struct cf_buf *out)
+{
     if (c->head_len > 0)
         cf_buf_append(out, c->head, c->head_len);
     if (cf_capture_cut(c))
@@ -98,7 +108,8 @@ void cf_capture_text(const struct cf_capture *c, struct cf_buf *out) {
     ring_text(c, c->tail_len, out);
 }
 
-void cf_capture_last(const struct cf_capture *c, size_t max, struct cf_buf *out) {
+void cf_capture_last(const struct cf_capture *c, size_t max, struct cf_buf *out)
+{
     size_t from_tail = c->tail_len < max ? c->tail_len : max;
     if (!cf_capture_cut(c) && from_tail < max) {
         size_t from_head = max - from_tail < c->head_len ? max - from_tail : c->head_len;

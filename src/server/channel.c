@@ -55,7 +55,8 @@ struct cf_channel {
 };
 
 /* Reads until the pipe is empty or `most` bytes were read.  Returns false when there may be more. */
-static bool drain(struct stream *s, uint64_t most) {
+static bool drain(struct stream *s, uint64_t most)
+{
     struct cf_capture *into = s->into ? s->into : &s->channel->late;
     uint64_t done = 0;
     while (done < most) {
@@ -75,7 +76,8 @@ static bool drain(struct stream *s, uint64_t most) {
     return false;
 }
 
-static void on_stream(evutil_socket_t fd, short what, void *arg) {
+static void on_stream(evutil_socket_t fd, short what, void *arg)
+{
     (void)fd;
     (void)what;
     struct stream *s = arg;
@@ -83,14 +85,16 @@ static void on_stream(evutil_socket_t fd, short what, void *arg) {
         event_active(s->event, EV_READ, 0);
 }
 
-static void stream_close(struct stream *s) {
+static void stream_close(struct stream *s)
+{
     if (s->event != NULL)
         event_free(s->event);
     s->event = NULL;
     cf_fd_close(&s->fd);
 }
 
-static void pair_free(struct cf_channel *c, struct pair *p) {
+static void pair_free(struct cf_channel *c, struct pair *p)
+{
     if (p == NULL)
         return;
     char name[16];
@@ -107,7 +111,8 @@ static void pair_free(struct cf_channel *c, struct pair *p) {
     free(p);
 }
 
-static int stream_open(struct cf_channel *c, struct stream *s, char letter, unsigned number) {
+static int stream_open(struct cf_channel *c, struct stream *s, char letter, unsigned number)
+{
     char name[16];
     snprintf(name, sizeof name, "%c%u", letter, number);
     s->channel = c;
@@ -126,7 +131,8 @@ static int stream_open(struct cf_channel *c, struct stream *s, char letter, unsi
     return 0;
 }
 
-static int pair_open(struct cf_channel *c, struct pair **ret, struct cf_error *error) {
+static int pair_open(struct cf_channel *c, struct pair **ret, struct cf_error *error)
+{
     struct pair *p = calloc(1, sizeof *p);
     if (p == NULL)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
@@ -142,7 +148,8 @@ static int pair_open(struct cf_channel *c, struct pair **ret, struct cf_error *e
 }
 
 int cf_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t gid, char *scratch, size_t scratch_bytes,
-                    struct cf_channel **ret, struct cf_error *error) {
+                    struct cf_channel **ret, struct cf_error *error)
+{
     struct cf_channel *c = calloc(1, sizeof *c);
     if (c == NULL || (c->path = strdup(path)) == NULL) {
         free(c);
@@ -165,7 +172,8 @@ int cf_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t 
     return 0;
 }
 
-void cf_channel_hang_up(struct cf_channel *c) {
+void cf_channel_hang_up(struct cf_channel *c)
+{
     pair_free(c, c->current);
     c->current = NULL;
     for (size_t i = 0; i < c->late_count; i++)
@@ -174,7 +182,8 @@ void cf_channel_hang_up(struct cf_channel *c) {
 }
 
 /* Removes whatever lies in the folder: our FIFOs, and anything that the session itself put there, one level deep. */
-static void empty_folder(int dir_fd) {
+static void empty_folder(int dir_fd)
+{
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (dir == NULL) {
@@ -187,7 +196,8 @@ static void empty_folder(int dir_fd) {
     closedir(dir);
 }
 
-void cf_channel_close(struct cf_channel **channel) {
+void cf_channel_close(struct cf_channel **channel)
+{
     struct cf_channel *c = *channel;
     if (c == NULL)
         return;
@@ -203,22 +213,26 @@ void cf_channel_close(struct cf_channel **channel) {
     *channel = NULL;
 }
 
-const char *cf_channel_path(const struct cf_channel *c) {
+const char *cf_channel_path(const struct cf_channel *c)
+{
     return c->path;
 }
 
-unsigned cf_channel_pair(const struct cf_channel *c) {
+unsigned cf_channel_pair(const struct cf_channel *c)
+{
     return c->current->number;
 }
 
-void cf_channel_begin(struct cf_channel *c, struct cf_capture *out, struct cf_capture *err) {
+void cf_channel_begin(struct cf_channel *c, struct cf_capture *out, struct cf_capture *err)
+{
     if (c->current == NULL)
         return;
     c->current->out.into = out;
     c->current->err.into = err;
 }
 
-static void set_aside(struct cf_channel *c, struct pair *fresh) {
+static void set_aside(struct cf_channel *c, struct pair *fresh)
+{
     if (c->late_count == CF_CHANNEL_LATE_MAX) {
         pair_free(c, c->late_pairs[0]);
         c->late_count--;
@@ -229,7 +243,8 @@ static void set_aside(struct cf_channel *c, struct pair *fresh) {
 }
 
 /* Drops the set-aside pairs that nobody holds any more. */
-static void prune_late(struct cf_channel *c) {
+static void prune_late(struct cf_channel *c)
+{
     size_t kept = 0;
     for (size_t i = 0; i < c->late_count; i++) {
         struct pair *p = c->late_pairs[i];
@@ -241,7 +256,8 @@ static void prune_late(struct cf_channel *c) {
     c->late_count = kept;
 }
 
-int cf_channel_finish(struct cf_channel *c, struct cf_error *error) {
+int cf_channel_finish(struct cf_channel *c, struct cf_error *error)
+{
     struct pair *p = c->current, *fresh;
     int code = 0;
     if (p == NULL)
@@ -258,6 +274,7 @@ int cf_channel_finish(struct cf_channel *c, struct cf_error *error) {
     return code;
 }
 
-const struct cf_capture *cf_channel_late(const struct cf_channel *c) {
+const struct cf_capture *cf_channel_late(const struct cf_channel *c)
+{
     return &c->late;
 }

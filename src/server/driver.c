@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-int cf_driver_token(char *token) {
+int cf_driver_token(char *token)
+{
     uint64_t random;
     if (getrandom(&random, sizeof random, 0) != sizeof random)
         return -1;
@@ -16,7 +17,8 @@ int cf_driver_token(char *token) {
     return 0;
 }
 
-void cf_driver_quote(struct cf_buf *out, const char *text) {
+void cf_driver_quote(struct cf_buf *out, const char *text)
+{
     cf_buf_putc(out, '\'');
     for (const char *end; (end = strchr(text, '\'')) != NULL; text = end + 1) {
         cf_buf_append(out, text, (size_t)(end - text));
@@ -26,13 +28,15 @@ void cf_driver_quote(struct cf_buf *out, const char *text) {
     cf_buf_putc(out, '\'');
 }
 
-void cf_driver_spare(struct cf_buf *out, const char *driver_path) {
+void cf_driver_spare(struct cf_buf *out, const char *driver_path)
+{
     cf_buf_puts(out, "\\builtin . ");
     cf_driver_quote(out, driver_path);
     cf_buf_putc(out, '\n');
 }
 
-void cf_driver_boot(struct cf_buf *out, const char *driver_path, const char *folder, const char *token) {
+void cf_driver_boot(struct cf_buf *out, const char *driver_path, const char *folder, const char *token)
+{
     /* History off, since a "!" in a command means itself; aliases stay on, as an interactive bash has them. */
     cf_buf_puts(out, "set +o history +H; unset HISTFILE; __cf_status() { return \"$1\"; }; __cf_d=");
     cf_driver_quote(out, folder);
@@ -41,18 +45,21 @@ void cf_driver_boot(struct cf_buf *out, const char *driver_path, const char *fol
     cf_driver_spare(out, driver_path);
 }
 
-void cf_driver_request(struct cf_buf *out, const char *token, size_t len, unsigned pair) {
+void cf_driver_request(struct cf_buf *out, const char *token, size_t len, unsigned pair)
+{
     if (len > CF_DRIVER_INLINE_MAX)
         cf_buf_printf(out, "%s f %u\n", token, pair);
     else
         cf_buf_printf(out, "%s %zu %u\n", token, len, pair);
 }
 
-void cf_driver_probe(struct cf_buf *out, const char *token, unsigned number) {
+void cf_driver_probe(struct cf_buf *out, const char *token, unsigned number)
+{
     cf_buf_printf(out, "\n\n\n\n%s p %u\n", token, number);
 }
 
-int cf_driver_parse(const char *text, struct cf_driver_status *ret) {
+int cf_driver_parse(const char *text, struct cf_driver_status *ret)
+{
     char *end;
     if ((text[0] != 'S' && text[0] != 'R' && text[0] != 'P') || text[1] != ' ')
         return -1;

@@ -12,7 +12,8 @@
 #define ENV_MAX 256
 
 /* Whether the comma-separated `list` names the first `len` bytes of `name`. */
-static bool listed(const char *list, const char *name, size_t len) {
+static bool listed(const char *list, const char *name, size_t len)
+{
     while (*list != '\0') {
         list += strspn(list, ", ");
         size_t word = strcspn(list, ", ");
@@ -23,7 +24,8 @@ static bool listed(const char *list, const char *name, size_t len) {
     return false;
 }
 
-static int add(struct cf_identity *id, size_t *count, const char *name, const char *value) {
+static int add(struct cf_identity *id, size_t *count, const char *name, const char *value)
+{
     char *text;
     if (*count >= ENV_MAX)
         return 0;
@@ -33,7 +35,8 @@ static int add(struct cf_identity *id, size_t *count, const char *name, const ch
     return 0;
 }
 
-static const struct passwd *look_up(const struct cf_settings *settings, struct cf_error *error) {
+static const struct passwd *look_up(const struct cf_settings *settings, struct cf_error *error)
+{
     errno = 0;
     const struct passwd *user = getpwnam(settings->user);
     if (user == NULL)
@@ -46,7 +49,8 @@ static const struct passwd *look_up(const struct cf_settings *settings, struct c
     return user;
 }
 
-static int fill_env(struct cf_identity *id, const struct cf_settings *settings, char *const *environment, const struct passwd *user) {
+static int fill_env(struct cf_identity *id, const struct cf_settings *settings, char *const *environment, const struct passwd *user)
+{
     static const char *const own[] = { "HOME", "USER", "LOGNAME", "SHELL" };
     size_t count = 0;
     int failed = 0;
@@ -68,7 +72,8 @@ static int fill_env(struct cf_identity *id, const struct cf_settings *settings, 
     return failed;
 }
 
-int cf_identity_make(const struct cf_settings *settings, char *const *environment, struct cf_identity *ret, struct cf_error *error) {
+int cf_identity_make(const struct cf_settings *settings, char *const *environment, struct cf_identity *ret, struct cf_error *error)
+{
     struct cf_identity id = { .uid = geteuid(), .gid = getegid(), .env = calloc(ENV_MAX + 1, sizeof(char *)) };
     const struct passwd *user = NULL;
     if (id.env == NULL)
@@ -90,7 +95,8 @@ int cf_identity_make(const struct cf_settings *settings, char *const *environmen
     return 0;
 }
 
-void cf_identity_free(struct cf_identity *identity) {
+void cf_identity_free(struct cf_identity *identity)
+{
     for (char **e = identity->env; e != NULL && *e != NULL; e++)
         free(*e);
     free(identity->env);

@@ -36,7 +36,8 @@ union report {
 #undef ROW
 };
 
-static bool size_fits(uint32_t type, size_t len) {
+static bool size_fits(uint32_t type, size_t len)
+{
     switch (type) {
 #define ROW(name, number, structure) case number: return len == sizeof(struct structure);
     CF_WIRE_REPORTS(ROW)
@@ -45,7 +46,8 @@ static bool size_fits(uint32_t type, size_t len) {
     }
 }
 
-static void lose(struct cf_link *link, const char *why) {
+static void lose(struct cf_link *link, const char *why)
+{
     if (link->lost)
         return;
     link->lost = true;
@@ -57,7 +59,8 @@ static void lose(struct cf_link *link, const char *why) {
 
 /* The keeper never waits for the server and reads whenever it is not at work, so to wait for room here bounds what
  * can pile up between the two and cannot lock them against each other. */
-static void send_packet(struct cf_link *link, const void *packet, size_t len, const int *fds, size_t fd_count) {
+static void send_packet(struct cf_link *link, const void *packet, size_t len, const int *fds, size_t fd_count)
+{
     while (!link->lost && cf_packet_send(link->fd, packet, len, fds, fd_count) < 0) {
         struct pollfd p = { .fd = link->fd, .events = POLLOUT };
         if (errno != EAGAIN || poll(&p, 1, SEND_TIMEOUT_MS) == 0)
@@ -65,7 +68,8 @@ static void send_packet(struct cf_link *link, const void *packet, size_t len, co
     }
 }
 
-static void dispatch(struct cf_link *link, const union report *r) {
+static void dispatch(struct cf_link *link, const union report *r)
+{
     switch (r->type) {
     case CF_WIRE_SPAWNED: link->reports.spawned(link->arg, &r->SPAWNED); break;
     case CF_WIRE_SIGNALED: link->reports.signaled(link->arg, &r->SIGNALED); break;
@@ -76,7 +80,8 @@ static void dispatch(struct cf_link *link, const union report *r) {
 }
 
 /* One report.  Returns 1, 0 when there is none, -1 when the keeper is gone or a packet is not of its form. */
-static int receive(struct cf_link *link, union report *ret) {
+static int receive(struct cf_link *link, union report *ret)
+{
     int fds[CF_WIRE_FDS_MAX];
     size_t fd_count = 0;
     ssize_t n = cf_packet_recv(link->fd, ret, sizeof *ret, fds, CF_WIRE_FDS_MAX, &fd_count);
@@ -89,7 +94,8 @@ static int receive(struct cf_link *link, union report *ret) {
     return 1;
 }
 
-static void on_report(evutil_socket_t fd, short what, void *arg) {
+static void on_report(evutil_socket_t fd, short what, void *arg)
+{
     (void)fd;
     (void)what;
     struct cf_link *link = arg;
@@ -106,7 +112,8 @@ static void on_report(evutil_socket_t fd, short what, void *arg) {
     }
 }
 
-static int greet(struct cf_link *link, struct cf_error *error) {
+static int greet(struct cf_link *link, struct cf_error *error)
+{
     struct cf_wire_hello hello = { .type = CF_WIRE_HELLO, .version = CF_WIRE_VERSION };
     union report r;
     if (cf_packet_send(link->fd, &hello, sizeof hello, NULL, 0) < 0)
@@ -121,7 +128,8 @@ static int greet(struct cf_link *link, struct cf_error *error) {
 }
 
 int cf_link_open(struct event_base *loop, int fd, const struct cf_link_reports *reports, void *arg,
-                 struct cf_link **ret, struct cf_error *error) {
+                 struct cf_link **ret, struct cf_error *error)
+{
     struct cf_link *link = calloc(1, sizeof *link);
     if (link == NULL)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
@@ -139,7 +147,8 @@ int cf_link_open(struct event_base *loop, int fd, const struct cf_link_reports *
     return 0;
 }
 
-void cf_link_close(struct cf_link **link) {
+void cf_link_close(struct cf_link **link)
+{
     if (*link == NULL)
         return;
     if ((*link)->event != NULL)
@@ -149,11 +158,13 @@ void cf_link_close(struct cf_link **link) {
     *link = NULL;
 }
 
-const struct cf_wire_welcome *cf_link_welcome(const struct cf_link *link) {
+const struct cf_wire_welcome *cf_link_welcome(const struct cf_link *link)
+{
     return &link->welcome;
 }
 
-static uint32_t pack(struct cf_buf *block, const char *const *list) {
+static uint32_t pack(struct cf_buf *block, const char *const *list)
+{
     uint32_t n = 0;
     for (; list[n] != NULL; n++)
         cf_buf_append(block, list[n], strlen(list[n]) + 1);
@@ -161,7 +172,8 @@ static uint32_t pack(struct cf_buf *block, const char *const *list) {
 }
 
 /* Writes argv and environment into a memfd, so that the packet itself stays of fixed size. */
-static int block_fd(const struct cf_link_spawn *what, struct cf_wire_spawn *packet, int *ret_fd, struct cf_error *error) {
+static int block_fd(const struct cf_link_spawn *what, struct cf_wire_spawn *packet, int *ret_fd, struct cf_error *error)
+{
     struct cf_buf block;
     int code = 0;
     CF_FD_AUTO fd = -1;
@@ -181,7 +193,8 @@ static int block_fd(const struct cf_link_spawn *what, struct cf_wire_spawn *pack
     return code;
 }
 
-int cf_link_spawn(struct cf_link *link, const struct cf_link_spawn *what, struct cf_error *error) {
+int cf_link_spawn(struct cf_link *link, const struct cf_link_spawn *what, struct cf_error *error)
+{
     struct cf_wire_spawn packet = { .type = CF_WIRE_SPAWN, .key = what->key, .hold = what->hold,
                                     .fd_count = what->fd_count, .lease_ms = what->lease_ms };
     int fds[CF_WIRE_FDS_MAX] = { what->cwd_fd };
@@ -198,23 +211,27 @@ int cf_link_spawn(struct cf_link *link, const struct cf_link_spawn *what, struct
     return link->lost ? cf_error_set(error, CF_E_UNAVAILABLE, NULL, "the keeper is gone") : 0;
 }
 
-void cf_link_renew(struct cf_link *link, uint64_t key, int64_t lease_ms) {
+void cf_link_renew(struct cf_link *link, uint64_t key, int64_t lease_ms)
+{
     struct cf_wire_renew packet = { .type = CF_WIRE_RENEW, .key = key, .lease_ms = lease_ms };
     send_packet(link, &packet, sizeof packet, NULL, 0);
 }
 
-void cf_link_signal(struct cf_link *link, uint64_t key, int signo, enum cf_wire_scope scope, uint64_t since_ticks) {
+void cf_link_signal(struct cf_link *link, uint64_t key, int signo, enum cf_wire_scope scope, uint64_t since_ticks)
+{
     struct cf_wire_signal packet = { .type = CF_WIRE_SIGNAL, .key = key, .signo = signo, .scope = scope,
                                      .since_ticks = since_ticks };
     send_packet(link, &packet, sizeof packet, NULL, 0);
 }
 
-void cf_link_end(struct cf_link *link, uint64_t key, int64_t grace_ms) {
+void cf_link_end(struct cf_link *link, uint64_t key, int64_t grace_ms)
+{
     struct cf_wire_end packet = { .type = CF_WIRE_END, .key = key, .grace_ms = grace_ms };
     send_packet(link, &packet, sizeof packet, NULL, 0);
 }
 
-void cf_link_bye(struct cf_link *link, int64_t grace_ms) {
+void cf_link_bye(struct cf_link *link, int64_t grace_ms)
+{
     struct cf_wire_bye packet = { .type = CF_WIRE_BYE, .grace_ms = grace_ms };
     send_packet(link, &packet, sizeof packet, NULL, 0);
 }

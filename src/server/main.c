@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 /* The keeper has shown every complaint already when it read the same settings. */
-static int load(struct cf_settings *settings, int argc, char **argv) {
+static int load(struct cf_settings *settings, int argc, char **argv)
+{
     struct cf_settings_args args;
     struct cf_complaints complaints;
     cf_complaints_init(&complaints);
@@ -25,7 +26,8 @@ static int load(struct cf_settings *settings, int argc, char **argv) {
     return failed ? EX_USAGE : 0;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     struct cf_server server = { .workspace_fd = -1 };
     struct cf_error error = { 0 };
     int status = load(&server.settings, argc, argv);

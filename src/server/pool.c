@@ -23,13 +23,15 @@ struct cf_pool {
     void *arg;
 };
 
-static void refill_later(struct cf_pool *p, int after_ms) {
+static void refill_later(struct cf_pool *p, int after_ms)
+{
     struct timeval tv = { .tv_sec = after_ms / 1000, .tv_usec = after_ms % 1000 * 1000 };
     if (!p->stopped && !evtimer_pending(p->refill, NULL))
         evtimer_add(p->refill, &tv);
 }
 
-static bool forget_ready(struct cf_pool *p, const struct cf_shell *shell) {
+static bool forget_ready(struct cf_pool *p, const struct cf_shell *shell)
+{
     for (size_t i = 0; i < p->ready_count; i++)
         if (p->ready[i] == shell) {
             p->ready[i] = p->ready[--p->ready_count];
@@ -38,7 +40,8 @@ static bool forget_ready(struct cf_pool *p, const struct cf_shell *shell) {
     return false;
 }
 
-static void on_ready(struct cf_shell *shell, void *arg) {
+static void on_ready(struct cf_shell *shell, void *arg)
+{
     struct cf_pool *p = arg;
     p->booting--;
     if (p->stopped)
@@ -48,24 +51,28 @@ static void on_ready(struct cf_shell *shell, void *arg) {
 }
 
 /* A shell that goes while it waits is ended like any other. */
-static void retire(struct cf_pool *p, struct cf_shell *shell) {
+static void retire(struct cf_pool *p, struct cf_shell *shell)
+{
     if (!forget_ready(p, shell) && p->booting > 0)
         p->booting--;
     cf_shell_end(shell, 0);
     refill_later(p, RETRY_MS);
 }
 
-static void on_left(struct cf_shell *shell, void *arg, int wait_status) {
+static void on_left(struct cf_shell *shell, void *arg, int wait_status)
+{
     (void)wait_status;
     retire(arg, shell);
 }
 
-static void on_failed(struct cf_shell *shell, void *arg, const struct cf_error *why) {
+static void on_failed(struct cf_shell *shell, void *arg, const struct cf_error *why)
+{
     cf_log(CF_LOG_WARNING, "warm pool: %s", why->text);
     retire(arg, shell);
 }
 
-static void on_ended(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report) {
+static void on_ended(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report)
+{
     (void)report;
     struct cf_pool *p = arg;
     (void)forget_ready(p, shell);
@@ -76,7 +83,8 @@ static void on_ended(struct cf_shell *shell, void *arg, const struct cf_wire_end
 static const struct cf_shell_events events = { .ready = on_ready, .left = on_left, .ended = on_ended, .failed = on_failed };
 
 /* One shell a turn of the loop, so that a refill never holds up a request for long. */
-static void on_refill(evutil_socket_t fd, short what, void *arg) {
+static void on_refill(evutil_socket_t fd, short what, void *arg)
+{
     (void)fd;
     (void)what;
     struct cf_pool *p = arg;
@@ -97,7 +105,8 @@ static void on_refill(evutil_socket_t fd, short what, void *arg) {
 struct cf_pool *cf_pool_new(struct event_base *loop, size_t want,
                             int (*new_shell)(void *arg, const struct cf_shell_events *events, void *shell_arg,
                                              struct cf_shell **ret, struct cf_error *error),
-                            void (*drop_shell)(void *arg, struct cf_shell *shell), void *arg) {
+                            void (*drop_shell)(void *arg, struct cf_shell *shell), void *arg)
+{
     struct cf_pool *p = calloc(1, sizeof *p);
     if (p == NULL)
         return NULL;
@@ -110,7 +119,8 @@ struct cf_pool *cf_pool_new(struct event_base *loop, size_t want,
     return p;
 }
 
-void cf_pool_free(struct cf_pool **pool) {
+void cf_pool_free(struct cf_pool **pool)
+{
     if (*pool == NULL)
         return;
     event_free((*pool)->refill);
@@ -118,7 +128,8 @@ void cf_pool_free(struct cf_pool **pool) {
     *pool = NULL;
 }
 
-struct cf_shell *cf_pool_take(struct cf_pool *p) {
+struct cf_shell *cf_pool_take(struct cf_pool *p)
+{
     refill_later(p, REFILL_MS);
     if (p->ready_count == 0)
         return NULL;
@@ -126,17 +137,20 @@ struct cf_shell *cf_pool_take(struct cf_pool *p) {
     return p->ready[--p->ready_count];
 }
 
-void cf_pool_fill(struct cf_pool *p) {
+void cf_pool_fill(struct cf_pool *p)
+{
     refill_later(p, 0);
 }
 
-void cf_pool_stop(struct cf_pool *p) {
+void cf_pool_stop(struct cf_pool *p)
+{
     p->stopped = true;
     evtimer_del(p->refill);
     while (p->ready_count > 0)
         cf_shell_end(p->ready[--p->ready_count], 0);
 }
 
-size_t cf_pool_count(const struct cf_pool *p) {
+size_t cf_pool_count(const struct cf_pool *p)
+{
     return p->held;
 }

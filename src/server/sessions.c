@@ -20,7 +20,8 @@
 #define PARKED_MAX 1024
 #define SETUP_TIMEOUT_NS (30 * CF_NS_PER_S)
 
-struct cf_sessions *cf_sessions_new(struct cf_server *server, struct cf_shells *shells) {
+struct cf_sessions *cf_sessions_new(struct cf_server *server, struct cf_shells *shells)
+{
     struct cf_sessions *all = calloc(1, sizeof *all);
     if (all == NULL)
         return NULL;
@@ -30,7 +31,8 @@ struct cf_sessions *cf_sessions_new(struct cf_server *server, struct cf_shells *
     return all;
 }
 
-void cf_sessions_free(struct cf_sessions **sessions) {
+void cf_sessions_free(struct cf_sessions **sessions)
+{
     struct cf_sessions *all = *sessions;
     if (all == NULL)
         return;
@@ -42,14 +44,16 @@ void cf_sessions_free(struct cf_sessions **sessions) {
     *sessions = NULL;
 }
 
-struct session *cf_sessions_get(const struct cf_sessions *all, cf_handle handle) {
+struct session *cf_sessions_get(const struct cf_sessions *all, cf_handle handle)
+{
     uint32_t slot = (uint32_t)handle;
     if (slot >= all->slot_count || all->by_slot[slot] == NULL || all->by_slot[slot]->handle != handle)
         return NULL;
     return all->by_slot[slot];
 }
 
-static int reserve_slot(struct cf_sessions *all, uint32_t slot) {
+static int reserve_slot(struct cf_sessions *all, uint32_t slot)
+{
     if (slot < all->slot_count)
         return 0;
     uint32_t n = all->slot_count ? all->slot_count : 32;
@@ -64,7 +68,8 @@ static int reserve_slot(struct cf_sessions *all, uint32_t slot) {
     return 0;
 }
 
-void cf_sessions_remove(struct cf_sessions *all, struct session *s) {
+void cf_sessions_remove(struct cf_sessions *all, struct session *s)
+{
     all->by_slot[(uint32_t)s->handle] = NULL;
     while (s->waiters != NULL) {
         struct waiter *w = s->waiters;
@@ -77,7 +82,8 @@ void cf_sessions_remove(struct cf_sessions *all, struct session *s) {
 }
 
 /* bash_<workspace>_<suffix> (S0.12); 12 characters of 5 random bits. */
-static int make_id(char *ret, size_t size, const struct cf_create *what) {
+static int make_id(char *ret, size_t size, const struct cf_create *what)
+{
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
     unsigned char random[12];
     char suffix[sizeof random + 1] = "";
@@ -90,7 +96,8 @@ static int make_id(char *ret, size_t size, const struct cf_create *what) {
     return 0;
 }
 
-static bool env_name_ok(const char *name) {
+static bool env_name_ok(const char *name)
+{
     if (!isalpha((unsigned char)name[0]) && name[0] != '_')
         return false;
     for (; *name != '\0'; name++)
@@ -100,7 +107,8 @@ static bool env_name_ok(const char *name) {
 }
 
 /* The text that makes a shell this session's: a warm one goes to its folder first. */
-static int make_setup(struct session *s, const struct cf_create *what, struct cf_error *error) {
+static int make_setup(struct session *s, const struct cf_create *what, struct cf_error *error)
+{
     struct cf_buf text;
     const char *name;
     json_t *value;
@@ -133,7 +141,8 @@ static int make_setup(struct session *s, const struct cf_create *what, struct cf
     return 0;
 }
 
-static void answer_created(struct session *s, const struct cf_error *error) {
+static void answer_created(struct session *s, const struct cf_error *error)
+{
     cf_created *created = s->created;
     s->created = NULL;
     if (created != NULL)
@@ -141,13 +150,15 @@ static void answer_created(struct session *s, const struct cf_error *error) {
 }
 
 /* The session cannot start: whoever asked is told once its shell is gone for sure. */
-static void fail_start(struct session *s, const struct cf_error *why) {
+static void fail_start(struct session *s, const struct cf_error *why)
+{
     s->failure = *why;
     cf_log(CF_LOG_WARNING, "session could not be started: %s", why->text);
     cf_sessions_end(s->all, s->handle, CF_REASON_FAILED, why->text, 0);
 }
 
-static void become_active(struct session *s) {
+static void become_active(struct session *s)
+{
     struct cf_now now = cf_clock_now();
     struct cf_session row;
     free(s->setup);
@@ -160,7 +171,8 @@ static void become_active(struct session *s) {
     answer_created(s, NULL);
 }
 
-static void on_setup_done(void *arg, const struct cf_exec_result *result) {
+static void on_setup_done(void *arg, const struct cf_exec_result *result)
+{
     struct session *s = arg;
     struct cf_error why;
     if (result->exit_code != 0 || result->timed_out || result->shell_left) {
@@ -180,7 +192,8 @@ static void on_setup_done(void *arg, const struct cf_exec_result *result) {
     become_active(s);
 }
 
-static void on_ready(struct cf_shell *shell, void *arg) {
+static void on_ready(struct cf_shell *shell, void *arg)
+{
     struct session *s = arg;
     struct cf_error error;
     if (s->setup == NULL)
@@ -189,14 +202,16 @@ static void on_ready(struct cf_shell *shell, void *arg) {
         fail_start(s, &error);
 }
 
-const struct cf_shell_events *cf_sessions_events(void) {
+const struct cf_shell_events *cf_sessions_events(void)
+{
     static const struct cf_shell_events events = { .ready = on_ready, .left = cf_sessions_on_left,
                                                    .ended = cf_sessions_on_ended, .failed = cf_sessions_on_failed };
     return &events;
 }
 
 /* Gives an admitted session its shell, warm when there is one. */
-static int start(struct session *s, const struct cf_create *what, struct cf_error *error) {
+static int start(struct session *s, const struct cf_create *what, struct cf_error *error)
+{
     struct cf_server *server = s->all->server;
     int code = cf_workspace_open(server->workspace_fd, what->workspace, what->cwd, server->host.uid, server->host.gid,
                                  &s->cwd_fd, error);
@@ -220,7 +235,8 @@ static int start(struct session *s, const struct cf_create *what, struct cf_erro
 }
 
 static int admit(struct cf_sessions *all, const struct cf_create *what, struct cf_now now, cf_created *created, void *arg,
-                 struct cf_error *error) {
+                 struct cf_error *error)
+{
     char id[CF_ID_MAX];
     struct cf_admission want = { .id = id, .workspace = what->workspace, .kind = what->kind,
                                  .idle_ns = what->idle_ns, .age_ns = what->age_ns };
@@ -253,7 +269,8 @@ static int admit(struct cf_sessions *all, const struct cf_create *what, struct c
 }
 
 /* S3.5: ends what the emergency limits allow.  Returns whether anything is going. */
-static bool evict(struct cf_sessions *all, struct cf_now now) {
+static bool evict(struct cf_sessions *all, struct cf_now now)
+{
     struct cf_due due[64];
     size_t n;
     cf_core_counts(all->server->core)->emergency_runs++;
@@ -271,7 +288,8 @@ static bool evict(struct cf_sessions *all, struct cf_now now) {
     return all->evicting > 0;
 }
 
-static int park(struct cf_sessions *all, const struct cf_create *what, cf_created *created, void *arg) {
+static int park(struct cf_sessions *all, const struct cf_create *what, cf_created *created, void *arg)
+{
     struct parked *p = all->parked_count < PARKED_MAX ? calloc(1, sizeof *p) : NULL;
     if (p == NULL)
         return -1;
@@ -282,7 +300,8 @@ static int park(struct cf_sessions *all, const struct cf_create *what, cf_create
     return 0;
 }
 
-void cf_sessions_create(struct cf_sessions *all, const struct cf_create *what, struct cf_now now, cf_created *created, void *arg) {
+void cf_sessions_create(struct cf_sessions *all, const struct cf_create *what, struct cf_now now, cf_created *created, void *arg)
+{
     struct cf_error error;
     int code;
     if (all->server->shutting_down)
@@ -298,7 +317,8 @@ void cf_sessions_create(struct cf_sessions *all, const struct cf_create *what, s
         created(arg, 0, &error);
 }
 
-void cf_sessions_unpark(struct cf_sessions *all) {
+void cf_sessions_unpark(struct cf_sessions *all)
+{
     while (all->parked_first != NULL) {
         struct parked *p = all->parked_first;
         struct cf_error error;
@@ -318,7 +338,8 @@ void cf_sessions_unpark(struct cf_sessions *all) {
 }
 
 int cf_sessions_find(struct cf_sessions *all, const char *id, struct cf_now now, cf_handle *ret_handle,
-                     const struct cf_tomb **ret_tomb, struct cf_error *error) {
+                     const struct cf_tomb **ret_tomb, struct cf_error *error)
+{
     const struct cf_tomb *tomb;
     if (cf_core_find(all->server->core, id, ret_handle))
         return 0;
@@ -329,7 +350,8 @@ int cf_sessions_find(struct cf_sessions *all, const char *id, struct cf_now now,
     return cf_error_set(error, CF_E_GONE, "session_id", "session %s has ended: %s (%s)", id, cf_reason_name(tomb->reason), tomb->evidence);
 }
 
-static void on_exec_done(void *arg, const struct cf_exec_result *result) {
+static void on_exec_done(void *arg, const struct cf_exec_result *result)
+{
     struct session *s = arg;
     cf_exec_done *done = s->exec.done;
     s->exec.done = NULL;
@@ -341,7 +363,8 @@ static void on_exec_done(void *arg, const struct cf_exec_result *result) {
 }
 
 int cf_sessions_exec(struct cf_sessions *all, cf_handle handle, const char *text, size_t len, int64_t timeout_ns,
-                     struct cf_now now, const struct cf_exec_events *events, void *arg, struct cf_error *error) {
+                     struct cf_now now, const struct cf_exec_events *events, void *arg, struct cf_error *error)
+{
     struct session *s = cf_sessions_get(all, handle);
     if (s == NULL || !s->started)
         return cf_error_set(error, CF_E_NOT_READY, NULL, "the session does not take commands now");
@@ -356,19 +379,22 @@ int cf_sessions_exec(struct cf_sessions *all, cf_handle handle, const char *text
     return 0;
 }
 
-const char *cf_sessions_command(const struct cf_sessions *all, cf_handle handle, size_t *ret_len, int64_t *ret_since_ns) {
+const char *cf_sessions_command(const struct cf_sessions *all, cf_handle handle, size_t *ret_len, int64_t *ret_since_ns)
+{
     struct session *s = cf_sessions_get(all, handle);
     return s != NULL && s->started ? cf_shell_command(s->shell, ret_len, ret_since_ns) : NULL;
 }
 
-static void write_seconds_or_null(struct cf_jsonw *w, const char *key, int64_t ns) {
+static void write_seconds_or_null(struct cf_jsonw *w, const char *key, int64_t ns)
+{
     if (ns == CF_NEVER_NS)
         cf_jsonw_null(w, key);
     else
         cf_jsonw_duration(w, key, ns);
 }
 
-bool cf_sessions_json(struct cf_sessions *all, cf_handle handle, struct cf_now now, struct cf_jsonw *w, const char *key) {
+bool cf_sessions_json(struct cf_sessions *all, cf_handle handle, struct cf_now now, struct cf_jsonw *w, const char *key)
+{
     struct cf_session row;
     struct session *s = cf_sessions_get(all, handle);
     if (s == NULL || !cf_core_get(all->server->core, handle, now.mono_ns, &row))

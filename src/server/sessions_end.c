@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
-void cf_sessions_end(struct cf_sessions *all, cf_handle handle, enum cf_reason reason, const char *evidence, int64_t grace_ns) {
+void cf_sessions_end(struct cf_sessions *all, cf_handle handle, enum cf_reason reason, const char *evidence, int64_t grace_ns)
+{
     struct session *s = cf_sessions_get(all, handle);
     struct cf_session row;
     struct cf_now now = cf_clock_now();
@@ -26,7 +27,8 @@ void cf_sessions_end(struct cf_sessions *all, cf_handle handle, enum cf_reason r
         cf_shell_end(s->shell, grace_ns);
 }
 
-int cf_sessions_wait(struct cf_sessions *all, cf_handle handle, cf_gone *gone, void *arg, struct cf_error *error) {
+int cf_sessions_wait(struct cf_sessions *all, cf_handle handle, cf_gone *gone, void *arg, struct cf_error *error)
+{
     struct session *s = cf_sessions_get(all, handle);
     if (s == NULL)
         return cf_error_set(error, CF_E_NOT_FOUND, NULL, "there is no such session");
@@ -38,7 +40,8 @@ int cf_sessions_wait(struct cf_sessions *all, cf_handle handle, cf_gone *gone, v
     return 0;
 }
 
-void cf_sessions_end_all(struct cf_sessions *all, enum cf_reason reason, const char *evidence, int64_t grace_ns) {
+void cf_sessions_end_all(struct cf_sessions *all, enum cf_reason reason, const char *evidence, int64_t grace_ns)
+{
     size_t cursor = 0;
     cf_handle handle;
     while (cf_core_next(all->server->core, &cursor, &handle))
@@ -47,7 +50,8 @@ void cf_sessions_end_all(struct cf_sessions *all, enum cf_reason reason, const c
 }
 
 /* The shell went by itself: `exit`, the end of an exec'd program, or a signal. */
-void cf_sessions_on_left(struct cf_shell *shell, void *arg, int wait_status) {
+void cf_sessions_on_left(struct cf_shell *shell, void *arg, int wait_status)
+{
     (void)shell;
     struct session *s = arg;
     struct cf_server *server = s->all->server;
@@ -64,7 +68,8 @@ void cf_sessions_on_left(struct cf_shell *shell, void *arg, int wait_status) {
     cf_sessions_end(s->all, s->handle, exited ? CF_REASON_CLOSED : CF_REASON_FAILED, evidence, server->settings.grace);
 }
 
-void cf_sessions_on_failed(struct cf_shell *shell, void *arg, const struct cf_error *why) {
+void cf_sessions_on_failed(struct cf_shell *shell, void *arg, const struct cf_error *why)
+{
     (void)shell;
     struct session *s = arg;
     if (!s->started && s->failure.code == 0)
@@ -73,7 +78,8 @@ void cf_sessions_on_failed(struct cf_shell *shell, void *arg, const struct cf_er
     cf_sessions_end(s->all, s->handle, CF_REASON_FAILED, why->text, 0);
 }
 
-static const char *cause_text(uint32_t cause) {
+static const char *cause_text(uint32_t cause)
+{
     switch (cause) {
     case CF_CAUSE_LEASE: return "its lease ran out";
     case CF_CAUSE_SHUTDOWN: return "the keeper was told to stop";
@@ -81,7 +87,8 @@ static const char *cause_text(uint32_t cause) {
     }
 }
 
-static const struct cf_tomb *bury(struct session *s, const struct cf_session *row, const struct cf_wire_ended *report) {
+static const struct cf_tomb *bury(struct session *s, const struct cf_session *row, const struct cf_wire_ended *report)
+{
     struct cf_now now = cf_clock_now();
     struct cf_buf last;
     struct cf_tomb tomb = {
@@ -101,7 +108,8 @@ static const struct cf_tomb *bury(struct session *s, const struct cf_session *ro
     return cf_tombs_add(s->all->server->tombs, &tomb);
 }
 
-static void tell(struct session *s, const struct cf_tomb *tomb) {
+static void tell(struct session *s, const struct cf_tomb *tomb)
+{
     while (s->waiters != NULL) {
         struct waiter *w = s->waiters;
         s->waiters = w->next;
@@ -111,7 +119,8 @@ static void tell(struct session *s, const struct cf_tomb *tomb) {
 }
 
 /* Nothing of it is left, says the keeper: only now is it ended. */
-void cf_sessions_on_ended(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report) {
+void cf_sessions_on_ended(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report)
+{
     struct session *s = arg;
     struct cf_sessions *all = s->all;
     struct cf_core *core = all->server->core;

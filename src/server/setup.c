@@ -25,7 +25,8 @@
 /* Read buffer for output: as large as the largest pipe that an unprivileged process may have. */
 #define SCRATCH_BYTES (1u << 20)
 
-enum cf_log_level cf_setup_log_level(const struct cf_settings *settings) {
+enum cf_log_level cf_setup_log_level(const struct cf_settings *settings)
+{
     static const char *const words[] = { "error", "warning", "info", "debug" };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcmp(settings->log_level, words[i]) == 0)
@@ -33,29 +34,35 @@ enum cf_log_level cf_setup_log_level(const struct cf_settings *settings) {
     return CF_LOG_INFO;
 }
 
-static void on_spawned(void *arg, const struct cf_wire_spawned *report) {
+static void on_spawned(void *arg, const struct cf_wire_spawned *report)
+{
     cf_shells_on_spawned(arg, report);
 }
 
-static void on_signaled(void *arg, const struct cf_wire_signaled *report) {
+static void on_signaled(void *arg, const struct cf_wire_signaled *report)
+{
     cf_shells_on_signaled(arg, report);
 }
 
-static void on_left(void *arg, const struct cf_wire_left *report) {
+static void on_left(void *arg, const struct cf_wire_left *report)
+{
     cf_shells_on_left(arg, report);
 }
 
-static void on_ended(void *arg, const struct cf_wire_ended *report) {
+static void on_ended(void *arg, const struct cf_wire_ended *report)
+{
     cf_shells_on_ended(arg, report);
 }
 
-static void on_lost(void *arg) {
+static void on_lost(void *arg)
+{
     (void)arg;
     cf_log(CF_LOG_ERROR, "without the keeper there is nothing to serve");
     _exit(EXIT_FAILURE);
 }
 
-static int open_core(struct cf_server *server, struct cf_error *error) {
+static int open_core(struct cf_server *server, struct cf_error *error)
+{
     const struct cf_settings *s = &server->settings;
     uint64_t seed;
     struct cf_policy policies[CF_KINDS];
@@ -77,7 +84,8 @@ static int open_core(struct cf_server *server, struct cf_error *error) {
 }
 
 /* The driver's text lies where every session can read it; written anew at each start, so that it is this version's. */
-static int write_driver(const struct cf_settings *settings, struct cf_error *error) {
+static int write_driver(const struct cf_settings *settings, struct cf_error *error)
+{
     char path[1100], fresh[1120];
     snprintf(path, sizeof path, "%s/driver.bash", settings->runtime_dir);
     snprintf(fresh, sizeof fresh, "%s.new", path);
@@ -92,7 +100,8 @@ static int write_driver(const struct cf_settings *settings, struct cf_error *err
     return 0;
 }
 
-static int open_host(struct cf_server *server, char *const *environment, struct cf_error *error) {
+static int open_host(struct cf_server *server, char *const *environment, struct cf_error *error)
+{
     struct cf_identity identity;
     int code = cf_identity_make(&server->settings, environment, &identity, error);
     if (code != 0)
@@ -108,17 +117,20 @@ static int open_host(struct cf_server *server, char *const *environment, struct 
     return write_driver(&server->settings, error);
 }
 
-static int start_warm(void *arg, const struct cf_shell_events *events, void *shell_arg, struct cf_shell **ret, struct cf_error *error) {
+static int start_warm(void *arg, const struct cf_shell_events *events, void *shell_arg, struct cf_shell **ret, struct cf_error *error)
+{
     struct cf_server *server = arg;
     return cf_shells_start(server->shells, server->workspace_fd, events, shell_arg, ret, error);
 }
 
-static void drop_warm(void *arg, struct cf_shell *shell) {
+static void drop_warm(void *arg, struct cf_shell *shell)
+{
     struct cf_server *server = arg;
     cf_shells_drop(server->shells, shell);
 }
 
-static void on_renew(evutil_socket_t fd, short what, void *arg) {
+static void on_renew(evutil_socket_t fd, short what, void *arg)
+{
     (void)fd;
     (void)what;
     struct cf_server *server = arg;
@@ -126,7 +138,8 @@ static void on_renew(evutil_socket_t fd, short what, void *arg) {
 }
 
 /* Three renewals in the time of one lease, so that one may be late. */
-static int start_renewing(struct cf_server *server, struct cf_error *error) {
+static int start_renewing(struct cf_server *server, struct cf_error *error)
+{
     int64_t every_ns = server->settings.lease / 3;
     struct timeval tv = { .tv_sec = every_ns / CF_NS_PER_S, .tv_usec = every_ns % CF_NS_PER_S / 1000 };
     server->renew_timer = event_new(server->loop, -1, EV_PERSIST, on_renew, server);
@@ -135,7 +148,8 @@ static int start_renewing(struct cf_server *server, struct cf_error *error) {
     return 0;
 }
 
-static int open_sessions(struct cf_server *server, struct cf_error *error) {
+static int open_sessions(struct cf_server *server, struct cf_error *error)
+{
     server->shells = cf_shells_new(&server->host);
     if (server->shells == NULL)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
@@ -147,7 +161,8 @@ static int open_sessions(struct cf_server *server, struct cf_error *error) {
     return 0;
 }
 
-static int open_link(struct cf_server *server, struct cf_error *error) {
+static int open_link(struct cf_server *server, struct cf_error *error)
+{
     static const struct cf_link_reports reports = { .spawned = on_spawned, .signaled = on_signaled, .left = on_left,
                                                     .ended = on_ended, .lost = on_lost };
     int code = cf_link_open(server->loop, CF_WIRE_SERVER_FD, &reports, server->shells, &server->link, error);
@@ -159,7 +174,8 @@ static int open_link(struct cf_server *server, struct cf_error *error) {
     return code;
 }
 
-int cf_setup(struct cf_server *server, char *const *environment, struct cf_error *error) {
+int cf_setup(struct cf_server *server, char *const *environment, struct cf_error *error)
+{
     const struct cf_settings *s = &server->settings;
     signal(SIGPIPE, SIG_IGN);
     server->loop = event_base_new();
@@ -188,7 +204,8 @@ int cf_setup(struct cf_server *server, char *const *environment, struct cf_error
     return 0;
 }
 
-void cf_setup_banner(const struct cf_server *server) {
+void cf_setup_banner(const struct cf_server *server)
+{
     const struct cf_settings *s = &server->settings;
     const char *at = cf_http_address(server->http);
     fprintf(stderr,
@@ -202,7 +219,8 @@ void cf_setup_banner(const struct cf_server *server) {
             at, at, at);
 }
 
-void cf_teardown(struct cf_server *server) {
+void cf_teardown(struct cf_server *server)
+{
     cf_http_stop(&server->http);
     cf_sweep_free(&server->sweep);
     cf_sessions_free(&server->sessions);

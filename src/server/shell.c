@@ -17,12 +17,14 @@
 /* From asking the keeper until the driver's first word.  A bash is up after 1 ms; a machine that swaps needs longer. */
 #define BOOT_TIMEOUT_S 30
 
-static void arm(struct cf_shell *s, int64_t after_ns) {
+static void arm(struct cf_shell *s, int64_t after_ns)
+{
     struct timeval tv = { .tv_sec = after_ns / CF_NS_PER_S, .tv_usec = after_ns % CF_NS_PER_S / 1000 };
     evtimer_add(s->timer, &tv);
 }
 
-void cf_shell_fail(struct cf_shell *s, int code, const char *fmt, ...) {
+void cf_shell_fail(struct cf_shell *s, int code, const char *fmt, ...)
+{
     struct cf_error why = { 0 };
     char text[256];
     va_list args;
@@ -36,7 +38,8 @@ void cf_shell_fail(struct cf_shell *s, int code, const char *fmt, ...) {
     s->events.failed(s, s->arg, &why);
 }
 
-bool cf_shell_write(struct cf_shell *s, int fd, const struct cf_buf *what) {
+bool cf_shell_write(struct cf_shell *s, int fd, const struct cf_buf *what)
+{
     if (fd < 0 || what->failed)
         return false;
     ssize_t n;
@@ -46,7 +49,8 @@ bool cf_shell_write(struct cf_shell *s, int fd, const struct cf_buf *what) {
     return n == (ssize_t)what->len;
 }
 
-static void refill_spare(struct cf_shell *s) {
+static void refill_spare(struct cf_shell *s)
+{
     struct cf_buf line;
     cf_buf_init(&line, 8192);
     cf_driver_spare(&line, s->driver_path);
@@ -54,7 +58,8 @@ static void refill_spare(struct cf_shell *s) {
     cf_buf_free(&line);
 }
 
-static void on_status_text(struct cf_shell *s, const char *text) {
+static void on_status_text(struct cf_shell *s, const char *text)
+{
     struct cf_driver_status status;
     if (cf_driver_parse(text, &status) < 0) {
         cf_shell_fail(s, CF_E_SHELL_DIED, "the shell's driver said something else than a status");
@@ -73,7 +78,8 @@ static void on_status_text(struct cf_shell *s, const char *text) {
     cf_shell_run_on_status(s, &status);
 }
 
-static void on_status(evutil_socket_t fd, short what, void *arg) {
+static void on_status(evutil_socket_t fd, short what, void *arg)
+{
     (void)what;
     struct cf_shell *s = arg;
     ssize_t n = read(fd, s->status + s->status_len, sizeof s->status - s->status_len);
@@ -96,7 +102,8 @@ static void on_status(evutil_socket_t fd, short what, void *arg) {
         cf_shell_fail(s, CF_E_SHELL_DIED, "the shell's driver sent a status without an end");
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg) {
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
     (void)fd;
     (void)what;
     struct cf_shell *s = arg;
@@ -109,7 +116,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
 }
 
 /* The three pipes: requests, the spare lines on standard input, statuses.  The leader's ends go into `ret_theirs`. */
-static int open_pipes(struct cf_shell *s, int ret_theirs[3], struct cf_error *error) {
+static int open_pipes(struct cf_shell *s, int ret_theirs[3], struct cf_error *error)
+{
     int pipes[3][2] = { { -1, -1 }, { -1, -1 }, { -1, -1 } };
     for (int i = 0; i < 3; i++)
         if (pipe2(pipes[i], O_CLOEXEC) < 0) {
@@ -132,7 +140,8 @@ static int open_pipes(struct cf_shell *s, int ret_theirs[3], struct cf_error *er
     return 0;
 }
 
-static int ask_keeper(struct cf_shell *s, int cwd_fd, const int theirs[3], struct cf_error *error) {
+static int ask_keeper(struct cf_shell *s, int cwd_fd, const int theirs[3], struct cf_error *error)
+{
     static const int32_t targets[] = { 0, CF_DRIVER_REQUEST_FD, CF_DRIVER_STATUS_FD };
     const char *argv[] = { s->host->settings->shell, "--norc", "--noprofile", "--noediting", "-i", "-s", NULL };
     struct cf_link_spawn what = {
@@ -142,7 +151,8 @@ static int ask_keeper(struct cf_shell *s, int cwd_fd, const int theirs[3], struc
     return cf_link_spawn(s->host->link, &what, error);
 }
 
-static int open_events(struct cf_shell *s, struct cf_error *error) {
+static int open_events(struct cf_shell *s, struct cf_error *error)
+{
     s->status_event = event_new(s->host->loop, s->status_fd, EV_READ | EV_PERSIST, on_status, s);
     s->timer = evtimer_new(s->host->loop, on_timer, s);
     if (s->status_event == NULL || s->timer == NULL || event_add(s->status_event, NULL) < 0)
@@ -151,7 +161,8 @@ static int open_events(struct cf_shell *s, struct cf_error *error) {
     return 0;
 }
 
-static int say_boot(struct cf_shell *s, struct cf_error *error) {
+static int say_boot(struct cf_shell *s, struct cf_error *error)
+{
     struct cf_buf text;
     cf_buf_init(&text, 8192);
     cf_driver_boot(&text, s->driver_path, cf_channel_path(s->channel), s->token);
@@ -161,7 +172,8 @@ static int say_boot(struct cf_shell *s, struct cf_error *error) {
 }
 
 int cf_shell_start(const struct cf_shell_host *host, uint64_t key, int cwd_fd, const struct cf_shell_events *events, void *arg,
-                   struct cf_shell **ret, struct cf_error *error) {
+                   struct cf_shell **ret, struct cf_error *error)
+{
     char folder[1200];
     int theirs[3] = { -1, -1, -1 };
     struct cf_shell *s = calloc(1, sizeof *s);
@@ -191,12 +203,14 @@ int cf_shell_start(const struct cf_shell_host *host, uint64_t key, int cwd_fd, c
     return code;
 }
 
-static void hang_up(struct cf_shell *s) {
+static void hang_up(struct cf_shell *s)
+{
     cf_fd_close(&s->boot_fd);
     cf_fd_close(&s->request_fd);
 }
 
-void cf_shell_free(struct cf_shell **shell) {
+void cf_shell_free(struct cf_shell **shell)
+{
     struct cf_shell *s = *shell;
     if (s == NULL)
         return;
@@ -212,12 +226,14 @@ void cf_shell_free(struct cf_shell **shell) {
     *shell = NULL;
 }
 
-void cf_shell_adopt(struct cf_shell *s, const struct cf_shell_events *events, void *arg) {
+void cf_shell_adopt(struct cf_shell *s, const struct cf_shell_events *events, void *arg)
+{
     s->events = *events;
     s->arg = arg;
 }
 
-void cf_shell_end(struct cf_shell *s, int64_t grace_ns) {
+void cf_shell_end(struct cf_shell *s, int64_t grace_ns)
+{
     if (!s->ending) {
         s->ending = true;
         evtimer_del(s->timer);
@@ -227,7 +243,8 @@ void cf_shell_end(struct cf_shell *s, int64_t grace_ns) {
     cf_link_end(s->host->link, s->key, grace_ns / CF_NS_PER_MS);
 }
 
-void cf_shell_on_spawned(struct cf_shell *s, const struct cf_wire_spawned *report) {
+void cf_shell_on_spawned(struct cf_shell *s, const struct cf_wire_spawned *report)
+{
     if (report->status != 0) {
         cf_shell_fail(s, CF_E_SPAWN, "cannot start %s: %s", s->host->settings->shell, strerror(report->status));
         return;
@@ -236,17 +253,20 @@ void cf_shell_on_spawned(struct cf_shell *s, const struct cf_wire_spawned *repor
     s->hold = report->hold;
 }
 
-void cf_shell_on_signaled(struct cf_shell *s, const struct cf_wire_signaled *report) {
+void cf_shell_on_signaled(struct cf_shell *s, const struct cf_wire_signaled *report)
+{
     s->signals_pending -= report->answers < s->signals_pending ? report->answers : s->signals_pending;
     if (s->state == CF_SHELL_SYNCING)
         cf_shell_sync(s);
 }
 
-static int exit_code_of(int wait_status) {
+static int exit_code_of(int wait_status)
+{
     return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 }
 
-void cf_shell_on_left(struct cf_shell *s, const struct cf_wire_left *report) {
+void cf_shell_on_left(struct cf_shell *s, const struct cf_wire_left *report)
+{
     s->left = true;
     s->wait_status = report->wait_status;
     s->state = CF_SHELL_DEAD;
@@ -259,24 +279,29 @@ void cf_shell_on_left(struct cf_shell *s, const struct cf_wire_left *report) {
         s->events.left(s, s->arg, s->wait_status);
 }
 
-void cf_shell_on_ended(struct cf_shell *s, const struct cf_wire_ended *report) {
+void cf_shell_on_ended(struct cf_shell *s, const struct cf_wire_ended *report)
+{
     s->state = CF_SHELL_DEAD;
     s->left = true;
     s->events.ended(s, s->arg, report);
 }
 
-enum cf_shell_state cf_shell_state(const struct cf_shell *s) {
+enum cf_shell_state cf_shell_state(const struct cf_shell *s)
+{
     return s->state;
 }
 
-uint64_t cf_shell_key(const struct cf_shell *s) {
+uint64_t cf_shell_key(const struct cf_shell *s)
+{
     return s->key;
 }
 
-uint32_t cf_shell_hold(const struct cf_shell *s) {
+uint32_t cf_shell_hold(const struct cf_shell *s)
+{
     return s->hold;
 }
 
-int cf_shell_pid(const struct cf_shell *s) {
+int cf_shell_pid(const struct cf_shell *s)
+{
     return s->pid;
 }

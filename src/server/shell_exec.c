@@ -19,20 +19,23 @@
 /* From the last signal until the driver must have answered a probe. */
 #define SYNC_TIMEOUT_S 30
 
-static void arm(struct cf_shell *s, int64_t after_ns) {
+static void arm(struct cf_shell *s, int64_t after_ns)
+{
     struct timeval tv = { .tv_sec = after_ns / CF_NS_PER_S, .tv_usec = after_ns % CF_NS_PER_S / 1000 };
     evtimer_add(s->timer, &tv);
 }
 
 /* Now, in the unit of field 22 of /proc/PID/stat. */
-static uint64_t boot_ticks(void) {
+static uint64_t boot_ticks(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_BOOTTIME, &t);
     uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
     return (uint64_t)t.tv_sec * hz + (uint64_t)t.tv_nsec * hz / CF_NS_PER_S;
 }
 
-void cf_shell_run_free(struct cf_shell *s) {
+void cf_shell_run_free(struct cf_shell *s)
+{
     free(s->run.text);
     cf_capture_free(&s->run.out);
     cf_capture_free(&s->run.err);
@@ -41,7 +44,8 @@ void cf_shell_run_free(struct cf_shell *s) {
 
 /* Text that is too long for the pipe goes through the file c, made anew so that nothing which the session put there
  * under that name (a link, a FIFO) is followed or truncated. */
-static int write_text_file(struct cf_shell *s, struct cf_error *error) {
+static int write_text_file(struct cf_shell *s, struct cf_error *error)
+{
     CF_FD_AUTO dir_fd = open(cf_channel_path(s->channel), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     CF_FD_AUTO fd = -1;
     if (dir_fd >= 0) {
@@ -54,7 +58,8 @@ static int write_text_file(struct cf_shell *s, struct cf_error *error) {
     return 0;
 }
 
-static int write_request(struct cf_shell *s, struct cf_error *error) {
+static int write_request(struct cf_shell *s, struct cf_error *error)
+{
     char header_text[128];
     struct cf_buf header = { .data = header_text, .cap = 0 };
     cf_buf_init(&header, sizeof header_text);
@@ -71,7 +76,8 @@ static int write_request(struct cf_shell *s, struct cf_error *error) {
     return code;
 }
 
-static int begin(struct cf_shell *s, struct cf_error *error) {
+static int begin(struct cf_shell *s, struct cf_error *error)
+{
     cf_channel_begin(s->channel, &s->run.out, &s->run.err);
     int code = write_request(s, error);
     if (code != 0) {
@@ -86,7 +92,8 @@ static int begin(struct cf_shell *s, struct cf_error *error) {
 }
 
 int cf_shell_exec(struct cf_shell *s, const char *text, size_t len, int64_t timeout_ns, struct cf_now now,
-                  cf_exec_done *done, void *arg, struct cf_error *error) {
+                  cf_exec_done *done, void *arg, struct cf_error *error)
+{
     if (s->run.active)
         return cf_error_set(error, CF_E_BUSY, NULL, "a command is running in this session");
     if (s->ending || (s->state != CF_SHELL_READY && s->state != CF_SHELL_SYNCING))
@@ -111,11 +118,13 @@ int cf_shell_exec(struct cf_shell *s, const char *text, size_t len, int64_t time
     return code;
 }
 
-void cf_shell_exec_forget(struct cf_shell *s) {
+void cf_shell_exec_forget(struct cf_shell *s)
+{
     s->run.done = NULL;
 }
 
-void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged) {
+void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged)
+{
     struct cf_error error;
     struct run *r = &s->run;
     struct cf_now now = cf_clock_now();
@@ -139,7 +148,8 @@ void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged) {
     }
 }
 
-void cf_shell_sync(struct cf_shell *s) {
+void cf_shell_sync(struct cf_shell *s)
+{
     struct cf_buf probe;
     s->state = CF_SHELL_SYNCING;
     arm(s, SYNC_TIMEOUT_S * CF_NS_PER_S);
@@ -154,7 +164,8 @@ void cf_shell_sync(struct cf_shell *s) {
     cf_buf_free(&probe);
 }
 
-static void synced(struct cf_shell *s) {
+static void synced(struct cf_shell *s)
+{
     struct cf_error error;
     s->probe = 0;
     s->state = CF_SHELL_READY;
@@ -163,7 +174,8 @@ static void synced(struct cf_shell *s) {
         cf_shell_fail(s, error.code, "%s", error.text);
 }
 
-void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *status) {
+void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *status)
+{
     if (status->word == 'P') {
         if (s->state == CF_SHELL_SYNCING && s->probe != 0 && (unsigned long)status->number == s->probe)
             synced(s);
@@ -179,7 +191,8 @@ void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *s
         cf_shell_sync(s);
 }
 
-void cf_shell_run_on_timer(struct cf_shell *s) {
+void cf_shell_run_on_timer(struct cf_shell *s)
+{
     struct run *r = &s->run;
     int64_t grace = s->host->settings->exec_kill_grace;
     if (!r->active)
@@ -205,7 +218,8 @@ void cf_shell_run_on_timer(struct cf_shell *s) {
     }
 }
 
-const char *cf_shell_command(const struct cf_shell *s, size_t *ret_len, int64_t *ret_since_ns) {
+const char *cf_shell_command(const struct cf_shell *s, size_t *ret_len, int64_t *ret_since_ns)
+{
     if (!s->run.active)
         return NULL;
     *ret_len = s->run.len;
@@ -213,7 +227,8 @@ const char *cf_shell_command(const struct cf_shell *s, size_t *ret_len, int64_t 
     return s->run.text;
 }
 
-void cf_shell_last_output(const struct cf_shell *s, size_t max, struct cf_buf *out) {
+void cf_shell_last_output(const struct cf_shell *s, size_t max, struct cf_buf *out)
+{
     cf_capture_last(&s->run.out, max / 2, out);
     cf_capture_last(&s->run.err, max / 4, out);
     cf_capture_last(cf_channel_late(s->channel), max / 4, out);

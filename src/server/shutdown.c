@@ -13,11 +13,13 @@
 #define DRAIN_NS (5 * CF_NS_PER_S)
 #define LOOK_AGAIN_MS 10
 
-static bool all_gone(const struct cf_server *server) {
+static bool all_gone(const struct cf_server *server)
+{
     return cf_core_count(server->core) == 0 && cf_pool_count(server->pool) == 0;
 }
 
-static void on_look(evutil_socket_t fd, short what, void *arg) {
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
     (void)fd;
     (void)what;
     struct cf_server *server = arg;
@@ -34,7 +36,8 @@ static void on_look(evutil_socket_t fd, short what, void *arg) {
     evtimer_add(server->shutdown_timer, &tv);
 }
 
-static void on_signal(evutil_socket_t signo, short what, void *arg) {
+static void on_signal(evutil_socket_t signo, short what, void *arg)
+{
     (void)what;
     struct cf_server *server = arg;
     int64_t grace_ns = server->settings.cleanup_on_shutdown && !server->shutting_down ? server->settings.grace : 0;
@@ -50,7 +53,8 @@ static void on_signal(evutil_socket_t signo, short what, void *arg) {
     on_look(-1, 0, server);
 }
 
-int cf_shutdown_prepare(struct cf_server *server, struct cf_error *error) {
+int cf_shutdown_prepare(struct cf_server *server, struct cf_error *error)
+{
     server->term_event = evsignal_new(server->loop, SIGTERM, on_signal, server);
     server->int_event = evsignal_new(server->loop, SIGINT, on_signal, server);
     server->shutdown_timer = evtimer_new(server->loop, on_look, server);
@@ -60,7 +64,8 @@ int cf_shutdown_prepare(struct cf_server *server, struct cf_error *error) {
     return 0;
 }
 
-void cf_shutdown_free(struct cf_server *server) {
+void cf_shutdown_free(struct cf_server *server)
+{
     struct event **events[] = { &server->term_event, &server->int_event, &server->shutdown_timer };
     for (size_t i = 0; i < 3; i++)
         if (*events[i] != NULL) {

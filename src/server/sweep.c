@@ -16,7 +16,8 @@ struct cf_sweep {
 };
 
 /* One sentence for a tombstone: what the rule saw. */
-static void explain(char *ret, size_t size, const struct cf_session *row, const struct cf_due *due) {
+static void explain(char *ret, size_t size, const struct cf_session *row, const struct cf_due *due)
+{
     if (due->reason == CF_REASON_IDLE)
         snprintf(ret, size, "idle for %.3f s, limit %.3f s", (double)due->idle_for_ns / 1e9, (double)row->idle_ns / 1e9);
     else if (due->reason == CF_REASON_AGE)
@@ -26,7 +27,8 @@ static void explain(char *ret, size_t size, const struct cf_session *row, const 
 }
 
 size_t cf_sweep_now(struct cf_sweep *sweep, struct cf_now now, int64_t grace_ns, void (*gone)(void *arg, const struct cf_tomb *tomb),
-                    void *arg) {
+                    void *arg)
+{
     struct cf_server *server = sweep->server;
     struct cf_counts *counts = cf_core_counts(server->core);
     struct cf_due due[BATCH];
@@ -56,13 +58,15 @@ size_t cf_sweep_now(struct cf_sweep *sweep, struct cf_now now, int64_t grace_ns,
     return total;
 }
 
-static void arm(struct cf_sweep *sweep) {
+static void arm(struct cf_sweep *sweep)
+{
     int64_t interval_ns = sweep->server->settings.cleanup_interval;
     struct timeval tv = { .tv_sec = interval_ns / CF_NS_PER_S, .tv_usec = interval_ns % CF_NS_PER_S / 1000 };
     evtimer_add(sweep->timer, &tv);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg) {
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
     (void)fd;
     (void)what;
     struct cf_sweep *sweep = arg;
@@ -72,7 +76,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
     arm(sweep);
 }
 
-struct cf_sweep *cf_sweep_new(struct cf_server *server) {
+struct cf_sweep *cf_sweep_new(struct cf_server *server)
+{
     struct cf_sweep *sweep = calloc(1, sizeof *sweep);
     if (sweep == NULL)
         return NULL;
@@ -85,7 +90,8 @@ struct cf_sweep *cf_sweep_new(struct cf_server *server) {
     return sweep;
 }
 
-void cf_sweep_free(struct cf_sweep **sweep) {
+void cf_sweep_free(struct cf_sweep **sweep)
+{
     if (*sweep == NULL)
         return;
     event_free((*sweep)->timer);
@@ -93,12 +99,14 @@ void cf_sweep_free(struct cf_sweep **sweep) {
     *sweep = NULL;
 }
 
-void cf_sweep_wake(struct cf_sweep *sweep) {
+void cf_sweep_wake(struct cf_sweep *sweep)
+{
     if (sweep->running && !evtimer_pending(sweep->timer, NULL))
         arm(sweep);
 }
 
-void cf_sweep_start(struct cf_sweep *sweep) {
+void cf_sweep_start(struct cf_sweep *sweep)
+{
     if (sweep->running)
         return;
     sweep->running = true;
@@ -107,7 +115,8 @@ void cf_sweep_start(struct cf_sweep *sweep) {
         arm(sweep);
 }
 
-void cf_sweep_stop(struct cf_sweep *sweep) {
+void cf_sweep_stop(struct cf_sweep *sweep)
+{
     if (!sweep->running)
         return;
     sweep->running = false;
@@ -115,11 +124,13 @@ void cf_sweep_stop(struct cf_sweep *sweep) {
     cf_log(CF_LOG_INFO, "automatic cleanup stopped");
 }
 
-bool cf_sweep_running(const struct cf_sweep *sweep) {
+bool cf_sweep_running(const struct cf_sweep *sweep)
+{
     return sweep->running;
 }
 
-void cf_sweep_configure(struct cf_sweep *sweep, const struct cf_sweep_change *change) {
+void cf_sweep_configure(struct cf_sweep *sweep, const struct cf_sweep_change *change)
+{
     struct cf_settings *settings = &sweep->server->settings;
     if (change->session_timeout_ns != NULL) {
         struct cf_policy policy = *cf_core_policy(sweep->server->core, CF_KIND_BASH);

@@ -20,14 +20,16 @@ struct cf_tombs {
 };
 
 /* FNV-1a; ids end in random characters of our own choosing, so nobody can aim at one bucket. */
-static uint32_t hash_id(const char *id) {
+static uint32_t hash_id(const char *id)
+{
     uint32_t h = 2166136261u;
     for (; *id != '\0'; id++)
         h = (h ^ (unsigned char)*id) * 16777619u;
     return h;
 }
 
-struct cf_tombs *cf_tombs_new(size_t max, int64_t retention_ns) {
+struct cf_tombs *cf_tombs_new(size_t max, int64_t retention_ns)
+{
     struct cf_tombs *t = calloc(1, sizeof *t);
     if (t == NULL)
         return NULL;
@@ -40,7 +42,8 @@ struct cf_tombs *cf_tombs_new(size_t max, int64_t retention_ns) {
     return t;
 }
 
-static void drop_oldest(struct cf_tombs *t) {
+static void drop_oldest(struct cf_tombs *t)
+{
     struct grave *g = t->oldest;
     struct grave **at = &t->buckets[g->hash & (t->bucket_count - 1)];
     while (*at != g)
@@ -54,7 +57,8 @@ static void drop_oldest(struct cf_tombs *t) {
     free(g);
 }
 
-void cf_tombs_free(struct cf_tombs **tombs) {
+void cf_tombs_free(struct cf_tombs **tombs)
+{
     if (*tombs == NULL)
         return;
     while ((*tombs)->oldest != NULL)
@@ -65,7 +69,8 @@ void cf_tombs_free(struct cf_tombs **tombs) {
 }
 
 /* Twice the buckets; when memory is short the chains just grow longer. */
-static void grow(struct cf_tombs *t) {
+static void grow(struct cf_tombs *t)
+{
     size_t n = t->bucket_count * 2;
     struct grave **fresh = calloc(n, sizeof *fresh);
     if (fresh == NULL)
@@ -80,12 +85,14 @@ static void grow(struct cf_tombs *t) {
     t->bucket_count = n;
 }
 
-static void expire(struct cf_tombs *t, int64_t now_mono_ns) {
+static void expire(struct cf_tombs *t, int64_t now_mono_ns)
+{
     while (t->oldest != NULL && now_mono_ns - t->oldest->tomb.ended_mono_ns > t->retention_ns)
         drop_oldest(t);
 }
 
-const struct cf_tomb *cf_tombs_add(struct cf_tombs *t, const struct cf_tomb *tomb) {
+const struct cf_tomb *cf_tombs_add(struct cf_tombs *t, const struct cf_tomb *tomb)
+{
     struct grave *g = calloc(1, sizeof *g);
     if (g == NULL) {
         free(tomb->last_output);
@@ -110,7 +117,8 @@ const struct cf_tomb *cf_tombs_add(struct cf_tombs *t, const struct cf_tomb *tom
     return &g->tomb;
 }
 
-const struct cf_tomb *cf_tombs_find(struct cf_tombs *t, const char *id, int64_t now_mono_ns) {
+const struct cf_tomb *cf_tombs_find(struct cf_tombs *t, const char *id, int64_t now_mono_ns)
+{
     uint32_t h = hash_id(id);
     expire(t, now_mono_ns);
     for (struct grave *g = t->buckets[h & (t->bucket_count - 1)]; g != NULL; g = g->same_bucket)
@@ -119,11 +127,13 @@ const struct cf_tomb *cf_tombs_find(struct cf_tombs *t, const char *id, int64_t 
     return NULL;
 }
 
-size_t cf_tombs_count(const struct cf_tombs *t) {
+size_t cf_tombs_count(const struct cf_tombs *t)
+{
     return t->count;
 }
 
-const char *cf_hold_name(uint32_t hold) {
+const char *cf_hold_name(uint32_t hold)
+{
     switch (hold) {
     case CF_HOLD_CGROUP | CF_HOLD_PIDNS: return "cgroup+pidns";
     case CF_HOLD_CGROUP: return "cgroup";
@@ -133,12 +143,14 @@ const char *cf_hold_name(uint32_t hold) {
     }
 }
 
-const char *cf_rung_name(enum cf_rung rung) {
+const char *cf_rung_name(enum cf_rung rung)
+{
     static const char *const names[] = { "unknown", "empty", "closed", "interrupted", "killed" };
     return names[rung <= CF_RUNG_KILLED ? rung : CF_RUNG_UNKNOWN];
 }
 
-void cf_tomb_json(const struct cf_tomb *t, struct cf_jsonw *w, const char *key) {
+void cf_tomb_json(const struct cf_tomb *t, struct cf_jsonw *w, const char *key)
+{
     bool exited = t->has_status && WIFEXITED(t->wait_status), killed = t->has_status && WIFSIGNALED(t->wait_status);
     cf_jsonw_object(w, key);
     cf_jsonw_str(w, "session_id", t->id);

@@ -14,12 +14,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-bool cf_workspace_name_ok(const char *name) {
+bool cf_workspace_name_ok(const char *name)
+{
     size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
     return len >= 1 && len <= 64 && name[len] == '\0' && name[0] != '.';
 }
 
-static int make_parents(char *path) {
+static int make_parents(char *path)
+{
     for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         int failed = mkdir(path, 0755) < 0 && errno != EEXIST;
@@ -30,7 +32,8 @@ static int make_parents(char *path) {
     return mkdir(path, 0755) < 0 && errno != EEXIST ? -1 : 0;
 }
 
-int cf_workspace_root(const char *path, int *ret_fd, struct cf_error *error) {
+int cf_workspace_root(const char *path, int *ret_fd, struct cf_error *error)
+{
     char copy[PATH_MAX];
     snprintf(copy, sizeof copy, "%s", path);
     int fd = make_parents(copy) < 0 ? -1 : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -40,12 +43,14 @@ int cf_workspace_root(const char *path, int *ret_fd, struct cf_error *error) {
     return 0;
 }
 
-static int open_beneath(int dir_fd, const char *path, uint64_t resolve) {
+static int open_beneath(int dir_fd, const char *path, uint64_t resolve)
+{
     struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = resolve };
     return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
 }
 
-static const char *explain(int code) {
+static const char *explain(int code)
+{
     switch (code) {
     case EXDEV: return "it leads out of the workspace";
     case ELOOP: return "it is a link";
@@ -55,7 +60,8 @@ static const char *explain(int code) {
 }
 
 /* The workspace itself may not be a link at all: two names for one folder would also be two limits for it. */
-static int open_workspace(int root_fd, const char *name, uid_t uid, gid_t gid) {
+static int open_workspace(int root_fd, const char *name, uid_t uid, gid_t gid)
+{
     uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
     bool made = mkdirat(root_fd, name, 0755) == 0;
     if (!made && errno != EEXIST)
@@ -67,7 +73,8 @@ static int open_workspace(int root_fd, const char *name, uid_t uid, gid_t gid) {
 }
 
 int cf_workspace_open(int root_fd, const char *name, const char *cwd, uid_t uid, gid_t gid, int *ret_fd,
-                      struct cf_error *error) {
+                      struct cf_error *error)
+{
     if (!cf_workspace_name_ok(name))
         return cf_error_set(error, CF_E_INVALID, "workspace",
                             "\"workspace\" must be 1 to 64 of A-Z a-z 0-9 . _ - and must not begin with a dot");
@@ -87,7 +94,8 @@ int cf_workspace_open(int root_fd, const char *name, const char *cwd, uid_t uid,
     return 0;
 }
 
-int cf_workspace_path(int fd, char *ret_path) {
+int cf_workspace_path(int fd, char *ret_path)
+{
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, ret_path, PATH_MAX - 1);
@@ -97,7 +105,8 @@ int cf_workspace_path(int fd, char *ret_path) {
     return 0;
 }
 
-bool cf_workspace_stands_in(int fd, int pid) {
+bool cf_workspace_stands_in(int fd, int pid)
+{
     char link[64];
     struct stat want, have;
     snprintf(link, sizeof link, "/proc/%d/cwd", pid);

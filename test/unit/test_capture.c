@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void expect_text(const struct cf_capture *c, const char *want) {
+static void expect_text(const struct cf_capture *c, const char *want)
+{
     struct cf_buf out;
     cf_buf_init(&out, 1 << 20);
     cf_capture_text(c, &out);
@@ -19,7 +20,8 @@ static void expect_text(const struct cf_capture *c, const char *want) {
     cf_buf_free(&out);
 }
 
-static void short_output_is_whole(void **state) {
+static void short_output_is_whole(void **state)
+{
     struct cf_capture c;
     cf_capture_init(&c, 64);
     expect_text(&c, "");
@@ -31,7 +33,8 @@ static void short_output_is_whole(void **state) {
     cf_capture_free(&c);
 }
 
-static void exactly_the_bound_is_whole(void **state) {
+static void exactly_the_bound_is_whole(void **state)
+{
     struct cf_capture c;
     cf_capture_init(&c, 10);
     cf_capture_add(&c, "0123456789", 10);
@@ -40,7 +43,8 @@ static void exactly_the_bound_is_whole(void **state) {
     cf_capture_free(&c);
 }
 
-static void one_byte_more_is_cut_in_the_middle(void **state) {
+static void one_byte_more_is_cut_in_the_middle(void **state)
+{
     struct cf_capture c;
     cf_capture_init(&c, 10);
     cf_capture_add(&c, "0123456789A", 11);
@@ -49,7 +53,8 @@ static void one_byte_more_is_cut_in_the_middle(void **state) {
     cf_capture_free(&c);
 }
 
-static void an_odd_bound_keeps_that_many_bytes(void **state) {
+static void an_odd_bound_keeps_that_many_bytes(void **state)
+{
     struct cf_capture c;
     cf_capture_init(&c, 7);
     cf_capture_add(&c, "abcdefghij", 10);
@@ -58,7 +63,8 @@ static void an_odd_bound_keeps_that_many_bytes(void **state) {
 }
 
 /* Against the plain definition: the first half and the last half of the whole, whatever the pieces. */
-static void any_pieces_give_head_and_tail(void **state) {
+static void any_pieces_give_head_and_tail(void **state)
+{
     unsigned seed = 20261120;
     for (int round = 0; round < 400; round++) {
         char whole[4096], want[4200];
@@ -84,7 +90,8 @@ static void any_pieces_give_head_and_tail(void **state) {
     }
 }
 
-static void the_last_bytes_span_head_and_tail(void **state) {
+static void the_last_bytes_span_head_and_tail(void **state)
+{
     struct cf_capture c;
     struct cf_buf out;
     cf_capture_init(&c, 10);
@@ -100,7 +107,8 @@ static void the_last_bytes_span_head_and_tail(void **state) {
     cf_capture_free(&c);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         { .name = "output shorter than the bound is kept whole", .test_func = short_output_is_whole },
         { .name = "output of exactly the bound is kept whole", .test_func = exactly_the_bound_is_whole },

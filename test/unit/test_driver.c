@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void statuses_are_read(void **state) {
+static void statuses_are_read(void **state)
+{
     struct cf_driver_status s;
     assert_int_equal(cf_driver_parse("S 0 /tmp", &s), 0);
     assert_int_equal(s.word, 'S');
@@ -26,7 +27,8 @@ static void statuses_are_read(void **state) {
     assert_string_equal(s.cwd, "");
 }
 
-static void anything_else_is_refused(void **state) {
+static void anything_else_is_refused(void **state)
+{
     static const char *const bad[] = { "", "S", "S ", "S x /", "S -1 /", "X 0 /", "P 7 x", "S 99999999999999999999 /", "S0 /", "S 0" };
     struct cf_driver_status s = { .word = '!' };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -35,12 +37,14 @@ static void anything_else_is_refused(void **state) {
     }
 }
 
-static void expect(struct cf_buf *b, const char *want) {
+static void expect(struct cf_buf *b, const char *want)
+{
     assert_string_equal(b->data, want);
     cf_buf_reset(b);
 }
 
-static void quoting_survives_bash(void **state) {
+static void quoting_survives_bash(void **state)
+{
     struct cf_buf b;
     cf_buf_init(&b, 1000);
     cf_driver_quote(&b, "plain");
@@ -52,7 +56,8 @@ static void quoting_survives_bash(void **state) {
     cf_buf_free(&b);
 }
 
-static void requests_name_length_or_file(void **state) {
+static void requests_name_length_or_file(void **state)
+{
     struct cf_buf b;
     cf_buf_init(&b, 1000);
     cf_driver_request(&b, "0123456789abcdef", 42, 3);
@@ -66,7 +71,8 @@ static void requests_name_length_or_file(void **state) {
     cf_buf_free(&b);
 }
 
-static void tokens_differ(void **state) {
+static void tokens_differ(void **state)
+{
     char a[CF_DRIVER_TOKEN], b[CF_DRIVER_TOKEN];
     assert_int_equal(cf_driver_token(a), 0);
     assert_int_equal(cf_driver_token(b), 0);
@@ -74,14 +80,16 @@ static void tokens_differ(void **state) {
     assert_string_not_equal(a, b);
 }
 
-static void the_embedded_text_is_the_file(void **state) {
+static void the_embedded_text_is_the_file(void **state)
+{
     const char *text = cf_driver_text();
     assert_non_null(strstr(text, "\\builtin eval \"$__cf_c\" </dev/null >\"$__cf_d/o$__cf_p\""));
     assert_non_null(strstr(text, "'S %d %s\\0'"));
     assert_int_equal(text[strlen(text) - 1], '\n');
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         { .name = "the driver's three statuses are read", .test_func = statuses_are_read },
         { .name = "anything else is no status and changes nothing", .test_func = anything_else_is_refused },

@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void bury(struct cf_tombs *t, int n, int64_t at_s) {
+static void bury(struct cf_tombs *t, int n, int64_t at_s)
+{
     struct cf_tomb tomb = { .reason = CF_REASON_IDLE, .ended_mono_ns = at_s * CF_NS_PER_S };
     snprintf(tomb.id, sizeof tomb.id, "bash_w_%d", n);
     tomb.last_output = strdup("bye");
@@ -19,13 +20,15 @@ static void bury(struct cf_tombs *t, int n, int64_t at_s) {
     assert_non_null(cf_tombs_add(t, &tomb));
 }
 
-static const struct cf_tomb *find(struct cf_tombs *t, int n, int64_t now_s) {
+static const struct cf_tomb *find(struct cf_tombs *t, int n, int64_t now_s)
+{
     char id[32];
     snprintf(id, sizeof id, "bash_w_%d", n);
     return cf_tombs_find(t, id, now_s * CF_NS_PER_S);
 }
 
-static void found_by_id(void **state) {
+static void found_by_id(void **state)
+{
     struct cf_tombs *t = cf_tombs_new(10, 100 * CF_NS_PER_S);
     bury(t, 1, 1);
     assert_non_null(find(t, 1, 2));
@@ -36,7 +39,8 @@ static void found_by_id(void **state) {
     cf_tombs_free(&t);
 }
 
-static void the_oldest_go_first(void **state) {
+static void the_oldest_go_first(void **state)
+{
     struct cf_tombs *t = cf_tombs_new(3, 100 * CF_NS_PER_S);
     for (int i = 0; i < 5; i++)
         bury(t, i, i);
@@ -48,7 +52,8 @@ static void the_oldest_go_first(void **state) {
     cf_tombs_free(&t);
 }
 
-static void retention_is_strict(void **state) {
+static void retention_is_strict(void **state)
+{
     struct cf_tombs *t = cf_tombs_new(3, 100 * CF_NS_PER_S);
     bury(t, 1, 10);
     assert_non_null(find(t, 1, 110));
@@ -57,7 +62,8 @@ static void retention_is_strict(void **state) {
     cf_tombs_free(&t);
 }
 
-static void thousands_are_found(void **state) {
+static void thousands_are_found(void **state)
+{
     struct cf_tombs *t = cf_tombs_new(5000, 100000 * CF_NS_PER_S);
     for (int i = 0; i < 20000; i++)
         bury(t, i, i / 100);
@@ -67,7 +73,8 @@ static void thousands_are_found(void **state) {
     cf_tombs_free(&t);
 }
 
-static void shown_with_every_field(void **state) {
+static void shown_with_every_field(void **state)
+{
     static const char *const fields[] = { "session_id", "kind", "workspace_name", "state", "created_at", "ended_at", "reason",
         "evidence", "inactive_time", "message_count", "containment", "rung", "killed", "took_ms", "exit_code", "signal", "last_output" };
     struct cf_tomb tomb = { .id = "bash_w_1", .reason = CF_REASON_CLOSED, .has_status = true, .wait_status = 3 << 8, .rung = CF_RUNG_EMPTY,
@@ -92,7 +99,8 @@ static void shown_with_every_field(void **state) {
     cf_buf_free(&out);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         { .name = "a tombstone is found by its session's id", .test_func = found_by_id },
         { .name = "at the bound the oldest tombstone goes", .test_func = the_oldest_go_first },

@@ -20,7 +20,8 @@ struct fixture {
     int root_fd;
 };
 
-static int set_up(void **state) {
+static int set_up(void **state)
+{
     struct fixture *f = calloc(1, sizeof *f);
     struct cf_error error;
     char path[128];
@@ -32,7 +33,8 @@ static int set_up(void **state) {
     return cf_workspace_root(path, &f->root_fd, &error);
 }
 
-static int tear_down(void **state) {
+static int tear_down(void **state)
+{
     struct fixture *f = *state;
     char command[128];
     close(f->root_fd);
@@ -42,7 +44,8 @@ static int tear_down(void **state) {
     return status;
 }
 
-static int try(struct fixture *f, const char *name, const char *cwd, struct cf_error *error) {
+static int try(struct fixture *f, const char *name, const char *cwd, struct cf_error *error)
+{
     int fd = -1;
     int code = cf_workspace_open(f->root_fd, name, cwd, geteuid(), getegid(), &fd, error);
     assert_int_equal(code == 0, fd >= 0);
@@ -51,7 +54,8 @@ static int try(struct fixture *f, const char *name, const char *cwd, struct cf_e
     return code;
 }
 
-static void good_names_are_made(void **state) {
+static void good_names_are_made(void **state)
+{
     struct cf_error error;
     char name[65];
     memset(name, 'x', 64);
@@ -61,7 +65,8 @@ static void good_names_are_made(void **state) {
     assert_int_equal(try(*state, name, NULL, &error), 0);
 }
 
-static void bad_names_are_refused(void **state) {
+static void bad_names_are_refused(void **state)
+{
     static const char *const bad[] = { "", ".", "..", "../x", "/etc", "a/b", ".hidden", "a b", "a\nb", "\xff", "ü",
         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -71,7 +76,8 @@ static void bad_names_are_refused(void **state) {
     }
 }
 
-static void a_link_is_no_workspace(void **state) {
+static void a_link_is_no_workspace(void **state)
+{
     struct fixture *f = *state;
     struct cf_error error;
     assert_int_equal(symlinkat("/etc", f->root_fd, "out"), 0);
@@ -81,14 +87,16 @@ static void a_link_is_no_workspace(void **state) {
     assert_int_equal(try(f, "alias", NULL, &error), CF_E_WORKSPACE);
 }
 
-static void a_file_is_no_workspace(void **state) {
+static void a_file_is_no_workspace(void **state)
+{
     struct fixture *f = *state;
     struct cf_error error;
     close(openat(f->root_fd, "file", O_CREAT | O_WRONLY, 0600));
     assert_int_equal(try(f, "file", NULL, &error), CF_E_WORKSPACE);
 }
 
-static void cwd_stays_inside(void **state) {
+static void cwd_stays_inside(void **state)
+{
     struct fixture *f = *state;
     struct cf_error error;
     assert_int_equal(try(f, "w", NULL, &error), 0);
@@ -107,7 +115,8 @@ static void cwd_stays_inside(void **state) {
     assert_int_equal(try(f, "w", "worse", &error), CF_E_WORKSPACE);
 }
 
-static void a_moved_folder_is_noticed(void **state) {
+static void a_moved_folder_is_noticed(void **state)
+{
     struct fixture *f = *state;
     struct cf_error error;
     int fd;
@@ -125,7 +134,8 @@ static void a_moved_folder_is_noticed(void **state) {
 
 #define TEST(title, function) { .name = title, .test_func = function, .setup_func = set_up, .teardown_func = tear_down }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         TEST("a workspace is made when it is missing, and its parents", good_names_are_made),
         TEST("a name with a slash, a leading dot, 65 characters or none is refused", bad_names_are_refused),
