@@ -23,12 +23,13 @@ enum cf_operation {
 
 struct cf_server;
 
-/* Owned by the edge until it is answered; the edge frees it then. */
+/* Owned by the edge until it is answered; the edge frees it then.  One that is not answered when the edge stops stays
+ * valid: its client was told 503, and answering it (still required) only frees it. */
 struct cf_call {
     struct cf_server *server;
     enum cf_operation operation;
     struct cf_now now;                  /* when the request was complete */
-    char id[128]; /* the {id} of the path, "" when it has none; bytes outside [A-Za-z0-9._-] were refused */
+    char id[128];                       /* the {id} of the path, "" without one; only bytes of [A-Za-z0-9._-] */
     json_t *params;                     /* an object with only known, checked parameters; borrowed */
     struct cf_buf body;                 /* scratch of the reply; cf_call_data starts it */
     struct cf_jsonw json;

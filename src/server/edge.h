@@ -54,8 +54,9 @@ struct cf_http {
     struct cf_counts *counts;
     struct cf_server *server;
     struct MHD_Daemon *daemon;
-    struct event *wake, *again,
-        *watch; /* MHD's epoll is ready; MHD wants to run without it; look after suspended requests */
+    struct event *wake;                 /* MHD's epoll is ready */
+    struct event *again;                /* MHD wants to run without it */
+    struct event *watch;                /* looks after suspended requests, once a second */
     struct cf_listen *listen;
     struct cf_peers peers;
     struct cf_auth auth;

@@ -12,8 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Beside the bytes of the headers a connection's pool holds 56 for each header and argument, and the answer's headers.
- */
+/* Beside the header bytes a connection's pool holds 56 for each header and argument, and the answer's headers.
+ * libmicrohttpd writes to the whole pool after each request, so its size is what an idle connection costs. */
 #define POOL_ASIDE 1024
 /* Times that MHD_run is called in one wake-up while it says that it has more to do. */
 #define RUNS_MAX 8

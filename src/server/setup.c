@@ -84,19 +84,18 @@ static int open_core(struct cf_server *server, struct cf_error *error)
 }
 
 /* The driver's text lies where every session can read it; written anew at each start, so that it is this version's. */
-static int write_driver(const struct cf_settings *settings, struct cf_error *error)
+static int write_driver(const struct cf_settings *settings, const char *path, struct cf_error *error)
 {
-    char path[1100], fresh[1120];
-    snprintf(path, sizeof path, "%s/driver.bash", settings->runtime_dir);
+    char fresh[1120], folder[1100];
     snprintf(fresh, sizeof fresh, "%s.new", path);
     (void)unlink(fresh);
     CF_FD_AUTO fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
     const char *text = cf_driver_text();
     if (fd < 0 || cf_fd_write_all(fd, text, strlen(text)) < 0 || fchmod(fd, 0644) < 0 || rename(fresh, path) < 0)
         return cf_error_set(error, CF_E_SYSTEM, "runtime_dir", "cannot write %s: %s", path, strerror(errno));
-    snprintf(path, sizeof path, "%s/sessions", settings->runtime_dir);
-    if (mkdir(path, 0711) < 0 && errno != EEXIST)
-        return cf_error_set(error, CF_E_SYSTEM, "runtime_dir", "cannot make %s: %s", path, strerror(errno));
+    snprintf(folder, sizeof folder, "%s/sessions", settings->runtime_dir);
+    if (mkdir(folder, 0711) < 0 && errno != EEXIST)
+        return cf_error_set(error, CF_E_SYSTEM, "runtime_dir", "cannot make %s: %s", folder, strerror(errno));
     return 0;
 }
 
@@ -110,11 +109,13 @@ static int open_host(struct cf_server *server, char *const *environment, struct 
         .loop = server->loop, .link = server->link, .settings = &server->settings, .uid = identity.uid, .gid = identity.gid,
         .env = identity.env, .scratch = malloc(SCRATCH_BYTES), .scratch_bytes = SCRATCH_BYTES,
     };
-    if (server->host.scratch == NULL)
+    if (asprintf(&server->host.driver_path, "%s/driver.bash", server->settings.runtime_dir) < 0)
+        server->host.driver_path = NULL;
+    if (server->host.scratch == NULL || server->host.driver_path == NULL)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     if (geteuid() == 0 && identity.uid == 0)
         cf_log(CF_LOG_WARNING, "SESSIONS RUN AS ROOT: set user to run them as somebody else");
-    return write_driver(&server->settings, error);
+    return write_driver(&server->settings, server->host.driver_path, error);
 }
 
 static int start_warm(void *arg, const struct cf_shell_events *events, void *shell_arg, struct cf_shell **ret, struct cf_error *error)
@@ -235,6 +236,7 @@ void cf_teardown(struct cf_server *server)
     struct cf_identity identity = { .env = server->host.env };
     cf_identity_free(&identity);
     free(server->host.scratch);
+    free(server->host.driver_path);
     cf_fd_close(&server->workspace_fd);
     if (server->loop != NULL)
         event_base_free(server->loop);

@@ -53,9 +53,21 @@ static void refill_spare(struct cf_shell *s)
 {
     struct cf_buf line;
     cf_buf_init(&line, 8192);
-    cf_driver_spare(&line, s->driver_path);
+    cf_driver_spare(&line, s->host->driver_path);
     (void)cf_shell_write(s, s->boot_fd, &line);     /* gone: LEFT is on its way */
     cf_buf_free(&line);
+}
+
+/* When there is no memory for it the last one that is known stays. */
+static void remember_cwd(struct cf_shell *s, const char *cwd)
+{
+    if (s->cwd != NULL && strcmp(s->cwd, cwd) == 0)
+        return;
+    char *copy = strdup(cwd);
+    if (copy != NULL) {
+        free(s->cwd);
+        s->cwd = copy;
+    }
 }
 
 static void on_status_text(struct cf_shell *s, const char *text)
@@ -66,7 +78,7 @@ static void on_status_text(struct cf_shell *s, const char *text)
         return;
     }
     if (status.word != 'P')
-        snprintf(s->cwd, sizeof s->cwd, "%s", status.cwd);
+        remember_cwd(s, status.cwd);
     if (status.word == 'R' && s->state != CF_SHELL_BOOTING)
         refill_spare(s);
     if (s->state == CF_SHELL_BOOTING && status.word == 'R') {
@@ -78,27 +90,30 @@ static void on_status_text(struct cf_shell *s, const char *text)
     cf_shell_run_on_status(s, &status);
 }
 
+/* Statuses mostly come one at a time and whole; what is left of the last is kept until its end comes. */
 static void on_status(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct cf_shell *s = arg;
-    ssize_t n = read(fd, s->status + s->status_len, sizeof s->status - s->status_len);
+    char text[2 * CF_STATUS_MAX];
+    size_t len = s->status.len;
+    if (len > 0)
+        memcpy(text, s->status.data, len);
+    ssize_t n = read(fd, text + len, CF_STATUS_MAX);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
         event_del(s->status_event);     /* exec replaced the shell, or it is gone: LEFT will tell */
         return;
     }
-    s->status_len += (size_t)n;
-    for (char *nul; (nul = memchr(s->status, '\0', s->status_len)) != NULL;) {
-        size_t used = (size_t)(nul - s->status) + 1;
-        char text[sizeof s->status];
-        memcpy(text, s->status, used);
-        s->status_len -= used;
-        memmove(s->status, s->status + used, s->status_len);
-        on_status_text(s, text);
-    }
-    if (s->status_len == sizeof s->status)
+    char *at = text, *end = text + len + (size_t)n;
+    cf_buf_free(&s->status);
+    cf_buf_init(&s->status, CF_STATUS_MAX);
+    for (char *nul; (nul = memchr(at, '\0', (size_t)(end - at))) != NULL; at = nul + 1)
+        on_status_text(s, at);
+    if (at < end)
+        cf_buf_append(&s->status, at, (size_t)(end - at));
+    if (s->status.failed || s->status.len == CF_STATUS_MAX)
         cf_shell_fail(s, CF_E_SHELL_DIED, "the shell's driver sent a status without an end");
 }
 
@@ -165,7 +180,7 @@ static int say_boot(struct cf_shell *s, struct cf_error *error)
 {
     struct cf_buf text;
     cf_buf_init(&text, 8192);
-    cf_driver_boot(&text, s->driver_path, cf_channel_path(s->channel), s->token);
+    cf_driver_boot(&text, s->host->driver_path, cf_channel_path(s->channel), s->token);
     bool written = cf_shell_write(s, s->boot_fd, &text);
     cf_buf_free(&text);
     return written ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "cannot write to the shell");
@@ -181,7 +196,7 @@ int cf_shell_start(const struct cf_shell_host *host, uint64_t key, int cwd_fd, c
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     *s = (struct cf_shell){ .host = host, .events = *events, .arg = arg, .key = key, .state = CF_SHELL_BOOTING,
                             .request_fd = -1, .boot_fd = -1, .status_fd = -1 };
-    snprintf(s->driver_path, sizeof s->driver_path, "%s/driver.bash", host->settings->runtime_dir);
+    cf_buf_init(&s->status, CF_STATUS_MAX);
     snprintf(folder, sizeof folder, "%s/sessions/%llx", host->settings->runtime_dir, (unsigned long long)key);
     int code = cf_driver_token(s->token) == 0 ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
     if (code == 0)
@@ -222,6 +237,8 @@ void cf_shell_free(struct cf_shell **shell)
     cf_fd_close(&s->status_fd);
     cf_shell_run_free(s);
     cf_channel_close(&s->channel);
+    cf_buf_free(&s->status);
+    free(s->cwd);
     free(s);
     *shell = NULL;
 }

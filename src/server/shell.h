@@ -16,7 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CF_CWD_MAX 4096
+/* Bytes of the longest status: a path of PATH_MAX, a word and a number. */
+#define CF_STATUS_MAX 4160
 
 enum cf_shell_state { CF_SHELL_BOOTING, CF_SHELL_READY, CF_SHELL_RUNNING, CF_SHELL_SYNCING, CF_SHELL_DEAD };
 
@@ -28,7 +29,7 @@ struct cf_exec_result {
     bool wedged;                        /* neither the interrupt nor the kill gave the shell back */
     int wait_status;
     int64_t duration_ns;
-    char cwd[CF_CWD_MAX];
+    const char *cwd;
     const struct cf_capture *out, *err;
 };
 
@@ -42,6 +43,7 @@ struct cf_shell_host {
     uid_t uid;                          /* that sessions run as */
     gid_t gid;
     char **env;                         /* what sessions inherit, NULL-terminated; owned by the server */
+    char *driver_path;                  /* of driver.bash, where sessions can read it */
     char *scratch;                      /* read buffer, shared by all channels */
     size_t scratch_bytes;
 };

@@ -135,8 +135,8 @@ void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged)
     struct cf_exec_result result = {
         .exit_code = exit_code, .timed_out = r->timed_out, .shell_left = s->left, .wedged = wedged,
         .wait_status = s->wait_status, .duration_ns = now.mono_ns - r->since_ns, .out = &r->out, .err = &r->err,
+        .cwd = s->cwd != NULL ? s->cwd : "",
     };
-    memcpy(result.cwd, s->cwd, sizeof result.cwd);
     cf_exec_done *done = r->done;
     r->active = false;
     r->done = NULL;

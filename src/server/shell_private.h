@@ -36,10 +36,8 @@ struct cf_shell {
     int request_fd, boot_fd, status_fd;
     struct event *status_event, *timer;
     char token[CF_DRIVER_TOKEN];
-    char driver_path[1100];
-    char status[CF_CWD_MAX + 64];
-    size_t status_len;
-    char cwd[CF_CWD_MAX];
+    struct cf_buf status;               /* the beginning of a status whose end has not come yet; mostly empty */
+    char *cwd;                          /* as the last status said; NULL: none yet */
     struct cf_channel *channel;
     struct run run;
     unsigned signals_pending;           /* asked of the keeper, not confirmed */

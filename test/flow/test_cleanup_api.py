@@ -158,7 +158,7 @@ def minimum_is_one(name, flag):
             assert s.fails(400, "invalid", "PUT", CONFIGURE, {name: bad})["field"] == name
         assert s.ok("PUT", CONFIGURE, {name: 1})["new_settings"][name] == 1
     done = serve("--check-config", flag + "=0")
-    assert done.returncode == 64 and name in done.stderr, done
+    assert done.returncode == 64 and flag in done.stderr, done
     done = serve("--check-config", flag + "=1")
     assert done.returncode == 0, done
 
