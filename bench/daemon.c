@@ -74,6 +74,13 @@ static const char *program(void)
     return path;
 }
 
+static const char *const *more_flags;
+
+void daemon_flags(const char *const *flags)
+{
+    more_flags = flags;
+}
+
 int daemon_start(struct daemon *d, const char *folder, const char *name, int sessions, const char *const *flags)
 {
     char port[16], limit[16], state[300], run[300], work[300], log[300];
@@ -91,6 +98,8 @@ int daemon_start(struct daemon *d, const char *folder, const char *name, int ses
     snprintf(port, sizeof port, "%d", d->port = process_free_port());
     for (size_t i = 0; flags != NULL && flags[i] != NULL && argc < 62; i++)
         argv[argc++] = flags[i];
+    for (size_t i = 0; more_flags != NULL && more_flags[i] != NULL && argc < 62; i++)
+        argv[argc++] = more_flags[i];
     mkdir(d->folder, 0755);
     mkdir(work, 0755);
     int out = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);

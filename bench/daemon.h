@@ -11,6 +11,8 @@ struct daemon {
     char folder[256];           /* state, sockets, workspaces, log */
 };
 
+/* Flags for every `curfew serve` that is started after this, such as a containment to be measured; NULL-ended, borrowed. */
+void daemon_flags(const char *const *flags);
 /* Starts `curfew serve` beside this program's build folder with room for `sessions` sessions and `flags` (NULL-ended, may be NULL)
  * and waits until it answers.  0, or -1 after telling why, with the end of its log. */
 int daemon_start(struct daemon *d, const char *folder, const char *name, int sessions, const char *const *flags);

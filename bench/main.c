@@ -1,4 +1,5 @@
 /* curfew-bench: what curfew costs against the bare system and against other tools, side by side in one run. */
+#include "bench/daemon.h"
 #include "bench/measures.h"
 #include "bench/process.h"
 #include "bench/sample.h"
@@ -15,7 +16,7 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: curfew-bench [--quick] [--only LETTERS]\n"
+    "usage: curfew-bench [--quick] [--only LETTERS] [-- FLAGS of curfew serve]\n"
     "\n"
     "  --quick          fewer rounds: under a minute, and rougher figures\n"
     "  --only LETTERS   these measures alone, such as --only ab\n"
@@ -107,6 +108,10 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--hold") == 0 && i + 1 < argc)
             return sets_hold((unsigned)strtoul(argv[i + 1], NULL, 10));
+        if (strcmp(argv[i], "--") == 0) {
+            daemon_flags((const char *const *)&argv[i + 1]);
+            break;
+        }
         if (strcmp(argv[i], "--quick") == 0) {
             b.quick = true;
         } else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {

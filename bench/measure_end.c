@@ -112,7 +112,7 @@ int measure_end(const struct bench *b)
         result = compare(d.port, "end one session of a shell and 50 processes", 1, 50,
                          b->quick ? 10 : 50, &one_curfew, &one_bare);
     if (result == 0)
-        result = compare(d.port, title, many, 9, b->quick ? 1 : 3, &many_curfew, &many_bare);
+        result = compare(d.port, title, many, 9, 3, &many_curfew, &many_bare);
     if (result == 0)
         sample_note("every second process in a session of its own, with SIGHUP, SIGINT and SIGTERM ignored");
     daemon_stop(&d);

@@ -53,6 +53,7 @@ struct cf_keeper {
     bool user_namespace;                /* a PID namespace takes one, as the keeper is not root */
     uint32_t swept;
     uint32_t last_cgroup;
+    bool sweep_due;                     /* some session has a swept_signo */
     int proc_fd, epoll_fd, signal_fd;
     int64_t now_ns;                     /* read once each turn of the loop */
     pid_t server_pid;                   /* 0: none, or reaped */

@@ -30,7 +30,7 @@ static void kill_child(pid_t pid)
 static int start_init(struct cf_keeper *k, struct cf_held *held, const struct cf_spawn_plan *plan, const int *fds,
                       int cgroup_fd)
 {
-    struct cf_init_birth birth = { .hold = held->hold, .user = &k->config.user, .uid = geteuid(), .gid = getegid(),
+    struct cf_init_birth birth = { .hold = held->hold, .user = k->config.user, .uid = geteuid(), .gid = getegid(),
                                    .user_namespace = (held->hold & CF_HOLD_PIDNS) != 0 && k->user_namespace };
     struct cf_init_order order = { .type = CF_INIT_START, .plan = *plan };
     pid_t pid = cf_init_spawn(&birth, cgroup_fd, &held->control_fd);
@@ -128,6 +128,11 @@ void cf_hold_reaped(struct cf_keeper *k, struct cf_held *held, pid_t pid, int wa
 
 /* --- signal --- */
 
+static bool only_subreaper(const struct cf_held *held)
+{
+    return held->hold == CF_HOLD_SUBREAPER;
+}
+
 struct sweep {
     struct cf_keeper *k;
     const struct cf_held *held;
@@ -188,9 +193,7 @@ static void kill_cgroup(struct cf_keeper *k, struct cf_held *held)
 static void kill_all(struct cf_keeper *k, struct cf_held *held)
 {
     struct cf_init_order order = { .type = CF_INIT_KILL };
-    /* A subreaper has to look for its processes again and again, which takes its time. */
-    int64_t patience_ns = (held->hold & CF_HOLD_PIDNS) != 0 ? 0 : SUBREAPER_PATIENCE_NS;
-    bool again = k->now_ns - held->killed_ns > patience_ns;
+    bool again = k->now_ns != held->killed_ns;
 
     if (held->cgroup != 0)
         kill_cgroup(k, held);
@@ -199,10 +202,65 @@ static void kill_all(struct cf_keeper *k, struct cf_held *held)
             kill_child(held->leader_pid);
         return;
     }
-    /* An init counts what it kills, and in a namespace kills it at one stroke.  One that does not do so soon is
-     * killed itself: a namespace dies with its init, and what a subreaper leaves comes to us. */
+    if (only_subreaper(held)) {
+        held->swept_signo = SIGKILL;
+        k->sweep_due = true;
+        if (k->now_ns - held->killed_ns > SUBREAPER_PATIENCE_NS)
+            kill_child(held->init_pid);             /* it should have gone; what it leaves comes to us */
+        return;
+    }
+    /* An init counts what it kills, at one stroke.  One that does not do so soon is killed itself, which takes
+     * the namespace with it. */
     if (held->cgroup != 0 || again || cf_packet_send(held->control_fd, &order, sizeof order, NULL, 0) != 0)
         kill_child(held->init_pid);
+}
+
+/* Hands each process of a session that waits for a signal to that session; owners are slot + 1. */
+static void assign(const struct cf_keeper *k, struct cf_procs *procs)
+{
+    for (size_t i = 0; i < procs->count; i++) {
+        struct cf_proc *p = &procs->list[i];
+        const struct cf_held *held = cf_table_by_pid(&k->table, p->pid);
+
+        p->owner = held != NULL && held->init_pid == p->pid && held->swept_signo != 0 ? held->slot + 1 : 0;
+    }
+    cf_procs_spread(procs);
+}
+
+/* One pass over what is owned.  Stopped in a first pass, none of those to be killed forks while the others are met. */
+static void pass(struct cf_keeper *k, const struct cf_procs *procs, bool stopping)
+{
+    for (size_t i = 0; i < procs->count; i++) {
+        const struct cf_proc *p = &procs->list[i];
+        struct cf_held *held = p->owner != 0 ? cf_table_slot(&k->table, p->owner - 1) : NULL;
+
+        if (held == NULL || p->pid == held->init_pid || p->state == 'Z' || p->state == 'X')
+            continue;
+        if (held->swept_signo == SIGKILL) {
+            if (cf_proc_signal(k->proc_fd, p, stopping ? SIGSTOP : SIGKILL) == 0 && !stopping)
+                held->killed++;
+        } else if (!stopping) {
+            (void)cf_proc_signal(k->proc_fd, p, held->swept_signo);
+            (void)cf_proc_signal(k->proc_fd, p, SIGCONT);
+        }
+    }
+}
+
+void cf_hold_sweep(struct cf_keeper *k)
+{
+    struct cf_procs procs;
+
+    if (!k->sweep_due)
+        return;
+    k->sweep_due = false;
+    if (cf_procs_snapshot(k->proc_fd, &procs) != 0)
+        return;                         /* the ladder's timers ask again */
+    assign(k, &procs);
+    pass(k, &procs, true);
+    pass(k, &procs, false);
+    cf_procs_free(&procs);
+    for (uint32_t slot = 0; slot < k->table.chunk_count * CF_TABLE_CHUNK; slot++)
+        cf_table_slot(&k->table, slot)->swept_signo = 0;
 }
 
 unsigned cf_hold_strays(struct cf_keeper *k)
@@ -216,13 +274,13 @@ unsigned cf_hold_strays(struct cf_keeper *k)
     for (size_t i = 0; i < procs.count; i++) {
         struct cf_proc *p = &procs.list[i];
 
-        p->chosen = p->ppid == self && p->pid != k->server_pid && cf_table_by_pid(&k->table, p->pid) == NULL &&
+        p->owner = p->ppid == self && p->pid != k->server_pid && cf_table_by_pid(&k->table, p->pid) == NULL &&
             (k->cgroups.dir_fd < 0 || cf_cgroup_of(&k->cgroups, k->proc_fd, p->pid) == 0);
     }
     cf_procs_spread(&procs);
     for (int signo = SIGSTOP; signo != 0; signo = signo == SIGSTOP ? SIGKILL : 0)
         for (size_t i = 0; i < procs.count; i++)
-            if (procs.list[i].chosen && procs.list[i].state != 'Z' && procs.list[i].state != 'X')
+            if (procs.list[i].owner != 0 && procs.list[i].state != 'Z' && procs.list[i].state != 'X')
                 count += cf_proc_signal(k->proc_fd, &procs.list[i], signo) == 0 && signo == SIGKILL;
     cf_procs_free(&procs);
     return count;

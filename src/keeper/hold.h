@@ -11,6 +11,10 @@ void cf_hold_listen(struct cf_keeper *k, struct cf_held *held);
 /* A child of ours is dead (and not reaped yet): whose it was.  *ret_held is NULL for one that is in no session. */
 void cf_hold_reaped(struct cf_keeper *k, struct cf_held *held, pid_t pid, int wait_status);
 
+/* Brings every session held by a subreaper alone the signal that it waits for: one look at all processes of the
+ * machine for all of them, as each look costs some 6 us a process. */
+void cf_hold_sweep(struct cf_keeper *k);
+
 /* Kills every child of this process that belongs to no session, with all that descends from it: what is left
  * where a session killed its own subreaper.  Returns how many there still were. */
 unsigned cf_hold_strays(struct cf_keeper *k);

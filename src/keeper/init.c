@@ -12,6 +12,9 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#if __has_include(<sys/rseq.h>)
+#include <sys/rseq.h>
+#endif
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -52,10 +55,11 @@ static void tell(enum cf_init_word_type type, int value, pid_t as)
     (void)cf_packet_send(CONTROL_FD, &word, sizeof word, NULL, 0);
 }
 
+/* Only before there is a leader, so that nothing can be left. */
 static _Noreturn void fail(int error)
 {
     tell(CF_INIT_FAILED, error != 0 ? error : EIO, 0);
-    _exit(1);
+    _exit(0);
 }
 
 int cf_init_read(int control_fd, struct cf_init_word *ret_word, pid_t *ret_pid)
@@ -102,7 +106,7 @@ static void signal_one(pid_t pid, void *context)
         sweep->reached++;
 }
 
-/* All processes on the machine, of which the descendants of this one are chosen.  false: out of memory. */
+/* All processes on the machine, of which the descendants of this one are owned.  false: out of memory. */
 static bool find_descendants(struct cf_procs *ret_procs)
 {
     pid_t self = getpid();
@@ -110,7 +114,7 @@ static bool find_descendants(struct cf_procs *ret_procs)
     if (cf_procs_snapshot(PROC_FD, ret_procs) != 0)
         return false;
     for (size_t i = 0; i < ret_procs->count; i++)
-        ret_procs->list[i].chosen = ret_procs->list[i].ppid == self;
+        ret_procs->list[i].owner = ret_procs->list[i].ppid == self;
     cf_procs_spread(ret_procs);
     return true;
 }
@@ -128,7 +132,7 @@ static unsigned sweep_all(const struct init *init, struct cf_scope scope, int si
     if (!find_descendants(&procs))
         return 0;
     for (size_t i = 0; i < procs.count; i++)
-        if (procs.list[i].chosen)
+        if (procs.list[i].owner != 0)
             signal_one(procs.list[i].pid, &sweep);
     cf_procs_free(&procs);
     return sweep.reached;
@@ -176,11 +180,12 @@ static unsigned kill_sweep(void)
     for (size_t i = 0; i < procs.count; i++) {
         struct cf_proc *p = &procs.list[i];
 
-        p->chosen = p->chosen && p->state != 'Z' && p->state != 'X' && cf_proc_signal(PROC_FD, p, SIGSTOP) == 0;
-        count += p->chosen;
+        if (p->owner != 0 && (p->state == 'Z' || p->state == 'X' || cf_proc_signal(PROC_FD, p, SIGSTOP) != 0))
+            p->owner = 0;
+        count += p->owner != 0;
     }
     for (size_t i = 0; i < procs.count; i++)
-        if (procs.list[i].chosen)
+        if (procs.list[i].owner != 0)
             (void)cf_proc_signal(PROC_FD, &procs.list[i], SIGKILL);
     cf_procs_free(&procs);
     return count;
@@ -242,7 +247,7 @@ static void start(struct init *init, const struct cf_init_order *order, const in
     error = cf_spawn_args_load(fds[1], &order->plan, &args);
     if (error != 0)
         fail(error);
-    init->leader = cf_spawn_leader(&order->plan, &args, fds, init->birth->user, -1);
+    init->leader = cf_spawn_leader(&order->plan, &args, fds, &init->birth->user, -1);
     if (init->leader < 0)
         fail(errno);
     init->leader_was = init->leader;
@@ -331,6 +336,16 @@ static void settle_fds(const struct cf_init_birth *birth)
     if (fd < 0 || dup2(fd, 0) < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0)
         fail(errno);
     close(fd);
+}
+
+/* The kernel notes at each switch of processors on which one a process runs, for restartable sequences that nobody
+ * uses here; it would cost each init a page of its own. */
+void cf_init_prepare(void)
+{
+#if defined(RSEQ_SIG) && defined(SYS_rseq)
+    if (__rseq_size > 0)
+        (void)syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, 32, RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+#endif
 }
 
 static _Noreturn void run(const struct cf_init_birth *birth)

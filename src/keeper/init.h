@@ -41,10 +41,13 @@ struct cf_init_birth {
     bool user_namespace;                /* made for a keeper that is not root */
     uid_t uid;
     gid_t gid;                          /* the keeper's own, mapped to themselves */
-    const struct cf_spawn_user *user;
+    struct cf_spawn_user user;          /* a copy: the keeper's context is not inherited */
     int control_fd;
     pid_t keeper_pid;
 };
+
+/* Once in the keeper, before the first init. */
+void cf_init_prepare(void);
 
 /* Starts an init; in `cgroup_fd` when that is not negative.  Returns its pid, or -1 and errno.
  * *ret_control_fd is the keeper's end: non-blocking, SO_PASSCRED. */

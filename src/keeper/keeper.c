@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "keeper/context.h"
 #include "keeper/hold.h"
+#include "keeper/init.h"
 #include "keeper/ladder.h"
 #include "keeper/link.h"
 
@@ -94,6 +95,7 @@ static int settle(struct cf_keeper *k, struct cf_error *error)
     int outcome;
 
     raise_limits();
+    cf_init_prepare();
     k->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     k->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     k->signal_fd = settle_signals();
@@ -106,7 +108,7 @@ static int settle(struct cf_keeper *k, struct cf_error *error)
 
 int cf_keeper_new(const struct cf_keeper_config *config, struct cf_keeper **ret_keeper, struct cf_error *error)
 {
-    struct cf_keeper *k = calloc(1, sizeof *k);
+    struct cf_keeper *k = cf_pages_alloc(sizeof *k);    /* out of every init's sight and memory */
     int outcome;
 
     if (k == NULL)
@@ -136,7 +138,7 @@ void cf_keeper_free(struct cf_keeper **keeper)
     cf_fd_close(&k->proc_fd);
     cf_fd_close(&k->epoll_fd);
     cf_fd_close(&k->signal_fd);
-    free(k);
+    cf_pages_free(k, sizeof *k);
     *keeper = NULL;
 }
 
@@ -203,6 +205,7 @@ static void phase_timer(struct cf_keeper *k)
         cf_keeper_end_all(k, CF_CAUSE_SHUTDOWN, k->config.grace_ms);
     } else if (k->server_pid != 0) {
         cf_log(CF_LOG_WARNING, "the server does not go; killing it");
+        k->exit_status = CF_KEEPER_EXIT_LOST;
         signal_server(k, SIGKILL);
     }
 }
@@ -332,6 +335,7 @@ static void turn(struct cf_keeper *k)
     for (int i = 0; i < count; i++)
         handle(k, &events[i]);
     run_timers(k);
+    cf_hold_sweep(k);
 }
 
 int cf_keeper_serve(struct cf_keeper *k, int server_fd, pid_t server_pid)

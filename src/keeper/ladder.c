@@ -9,6 +9,7 @@
 #define CLOSE_WINDOW_NS (50 * CF_NS_PER_MS)     /* for a shell to see its closed input, before SIGINT */
 #define START_LIMIT_NS (30 * CF_NS_PER_S)       /* for an init to say whether the leader was exec'd */
 #define KILL_PAUSE_NS (250 * CF_NS_PER_MS)      /* from one SIGKILL to the next; doubles up to the maximum */
+#define SWEEP_PAUSE_NS (25 * CF_NS_PER_MS)      /* the same where a SIGKILL may miss what forks */
 #define KILL_PAUSE_MAX_NS (5 * CF_NS_PER_S)
 #define RELEASE_PAUSE_NS CF_NS_PER_MS           /* an empty cgroup may be busy for a moment longer */
 #define COMPLAIN_AFTER_NS (10 * CF_NS_PER_S)
@@ -59,7 +60,7 @@ static void kill_now(struct cf_keeper *k, struct cf_held *held, int64_t value)
     held->state = CF_HELD_KILLED;
     held->rung = CF_RUNG_KILLED;
     held->killed_ns = k->now_ns;
-    held->pause_ns = KILL_PAUSE_NS;
+    held->pause_ns = held->hold == CF_HOLD_SUBREAPER ? SWEEP_PAUSE_NS : KILL_PAUSE_NS;
     k->ops->kill(k, held);
     wake_in(k, held, held->pause_ns);
     prove(k, held, 0);

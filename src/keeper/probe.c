@@ -59,7 +59,7 @@ static int await(pid_t pid)
 /* An init that sets itself up as for a session and is told to end it before there is one. */
 static int try_init(struct cf_keeper *k, uint32_t hold, int cgroup_fd, bool user_namespace)
 {
-    struct cf_init_birth birth = { .hold = hold, .user = &k->config.user, .uid = geteuid(), .gid = getegid(),
+    struct cf_init_birth birth = { .hold = hold, .user = k->config.user, .uid = geteuid(), .gid = getegid(),
                                    .user_namespace = user_namespace };
     struct cf_init_order order = { .type = CF_INIT_KILL };
     struct cf_init_word word;

@@ -166,11 +166,11 @@ void cf_procs_spread(struct cf_procs *procs)
         changed = false;
         for (size_t i = 0; i < procs->count; i++) {
             struct cf_proc *p = &procs->list[i];
-            const struct cf_proc *parent = p->chosen ? NULL : find(procs, p->ppid);
+            const struct cf_proc *parent = p->owner != 0 ? NULL : find(procs, p->ppid);
 
-            if (parent == NULL || !parent->chosen)
+            if (parent == NULL || parent->owner == 0)
                 continue;
-            p->chosen = true;
+            p->owner = parent->owner;
             changed = true;
         }
     }

@@ -10,7 +10,7 @@
 struct cf_proc {
     pid_t pid, ppid, pgrp;
     char state;                         /* 'R', 'S', 'T', 'Z' … */
-    bool chosen;                        /* scratch of the callers */
+    uint32_t owner;                     /* the caller's; 0: nobody's */
     uint64_t start_ticks;               /* clock ticks after boot; with the pid it names one process */
 };
 
@@ -31,13 +31,13 @@ int cf_procs_each(int proc_fd, void (*each)(pid_t pid, void *context), void *con
 /* Signals the process only if it still is the one that was read.  0, or -1 and errno (ESRCH: gone). */
 int cf_proc_signal(int proc_fd, const struct cf_proc *proc, int signo);
 
-/* Every process on the machine, lowest pid first; none is chosen.  Freed with cf_procs_free.  0, or -1 and errno. */
+/* Every process on the machine, lowest pid first; none is owned.  Freed with cf_procs_free.  0, or -1 and errno. */
 struct cf_procs {
     struct cf_proc *list;
     size_t count, room;
 };
 int cf_procs_snapshot(int proc_fd, struct cf_procs *ret_procs);
-/* Chooses also what descends from chosen ones. */
+/* Whoever owns a process also owns what descends from it and has no owner. */
 void cf_procs_spread(struct cf_procs *procs);
 void cf_procs_free(struct cf_procs *procs);
 

@@ -94,7 +94,7 @@ struct birth {
     const struct cf_spawn_plan *plan;   /* NULL: trial */
     const struct cf_spawn_args *args;
     const int *fds;
-    const struct cf_spawn_user *user;
+    struct cf_spawn_user user;          /* a copy: a child of the keeper does not inherit its context */
     pid_t parent;
     int *error;                         /* seen by the parent: its own memory, or a shared page */
 };
@@ -157,7 +157,7 @@ IN_CHILD static int live(void *context)
         goto fail;
     umask(022);
     /* The folder and the program are opened as the session's user: what he may not enter stays shut. */
-    if (become(birth->user) != 0 || fchdir(folder) != 0)
+    if (become(&birth->user) != 0 || fchdir(folder) != 0)
         goto fail;
     /* After the change of user, which clears it.  A parent that died before was missed, so look. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
@@ -197,7 +197,7 @@ static pid_t clone_copying(struct birth *birth, int cgroup_fd)
 pid_t cf_spawn_leader(const struct cf_spawn_plan *plan, const struct cf_spawn_args *args, const int *fds,
                       const struct cf_spawn_user *user, int cgroup_fd)
 {
-    struct birth birth = { .plan = plan, .args = args, .fds = fds, .user = user, .parent = getpid() };
+    struct birth birth = { .plan = plan, .args = args, .fds = fds, .user = *user, .parent = getpid() };
     pid_t pid;
     int error;
 

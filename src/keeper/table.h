@@ -45,6 +45,7 @@ struct cf_held {
     int64_t proven_ns;                  /* when it was found empty; 0: not yet */
     int64_t killed_ns;                  /* when SIGKILL first went out */
     int64_t pause_ns;                   /* of the back-off */
+    int swept_signo;                    /* SIGINT or SIGKILL that the next sweep brings it; 0: none */
     bool lease_doubted;                 /* ran out once; the next time counts */
     bool complained;
 };

@@ -6,6 +6,10 @@
  * another size, with other descriptors, or in another state ends the connection: the keeper then
  * treats the server as dead.
  *
+ * Reports about sessions wait in the keeper, at most three a session, for a server that does not read.  Answers
+ * about sessions that it does not hold (SPAWNED with an error, ENDED with CF_RUNG_UNKNOWN) do not: while one cannot
+ * be sent, the keeper reads nothing.  So a server must not block in sending: it sends without waiting, and reads.
+ *
  * The structs hold no pointers and no padding that is not named; both ends are built from this file,
  * and CF_WIRE_VERSION in HELLO keeps two builds from talking past each other. */
 #ifndef CURFEW_KEEPER_WIRE_H
@@ -68,7 +72,10 @@ struct cf_wire_hello {
  * [2…] in the order of `fd_targets`, each placed at that number in the leader.  Targets that are not
  * given are: 0, 1, 2 → /dev/null; nothing else is open in the leader.
  * Argument block: `argc` strings, then `envc` strings, each NUL-terminated; argv[0] is the program's path.
- * Answered by SPAWNED; with status EEXIST when the key is held already. */
+ * The block has to be a memfd: nothing else is read.  At most 5 targets, none twice, each from 0 to 255.
+ * Answered by SPAWNED; with status EEXIST when the key is held already, EINVAL, E2BIG or EBADF for values out of their
+ * range, EOPNOTSUPP for a hold that is not offered, ESHUTDOWN while the keeper ends, ENOMEM when it holds its
+ * maximum, EMFILE when it has no descriptors left, ECANCELED when END came first, else what exec gave. */
 struct cf_wire_spawn {
     uint32_t type;
     uint32_t hold;                  /* CF_HOLD_* bits wanted; 0: what the keeper offers by itself */
@@ -110,8 +117,9 @@ struct cf_wire_signal {
 };
 
 /* END: climb the ladder: close what the keeper holds of the session's stdin and stdout (the server closes
- * its own ends before it asks), SIGINT to every process, wait `grace_ms` or until nothing is left, SIGKILL
- * to the whole containment, prove it empty, report ENDED.  grace 0 kills at once.  A second END for a session that
+ * its own ends before it asks), 50 ms later, or a tenth of the grace if that is less, SIGINT and SIGCONT to every
+ * process (a shell that sees its input closed goes by itself in that time), wait `grace_ms` or until nothing is left,
+ * SIGKILL to the whole containment, prove it empty, report ENDED.  grace 0 kills at once.  A second END for a session that
  * is ending may only shorten the grace.  Unknown key: answered by ENDED with rung CF_RUNG_UNKNOWN. */
 struct cf_wire_end {
     uint32_t type;

@@ -7,10 +7,16 @@
 #include <string.h>
 #include <sys/wait.h>
 
-static const char *session_state(const struct cf_exec_result *r)
+/* A command that heeded the SIGINT of its session's end has a result of its own, but no session for another. */
+static const char *session_state(const struct cf_call *call, const struct cf_exec_result *r)
 {
+    struct cf_core *core = call->server->core;
+    struct cf_session row;
+    cf_handle handle;
     if (r->wedged)
         return "failed";
+    if (!r->shell_left && cf_core_find(core, call->id, &handle) && cf_core_get(core, handle, 0, &row))
+        return cf_state_name(row.state);
     if (!r->shell_left)
         return "active";
     return WIFEXITED(r->wait_status) ? "closed" : "failed";
@@ -39,7 +45,7 @@ static void on_done(void *arg, const struct cf_exec_result *r)
     cf_jsonw_bool(w, "timed_out", r->timed_out);
     cf_jsonw_int(w, "stdout_bytes", (int64_t)r->out->total_bytes);
     cf_jsonw_int(w, "stderr_bytes", (int64_t)r->err->total_bytes);
-    cf_jsonw_str(w, "session_state", session_state(r));
+    cf_jsonw_str(w, "session_state", session_state(call, r));
     cf_jsonw_object_end(w);
     cf_buf_free(&scratch);
     cf_call_reply(call, 200);

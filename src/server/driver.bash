@@ -1,24 +1,32 @@
 # driver.bash: the loop inside a session's shell; sourced by an interactive bash that reads its standard input.
 #
-# 18 gives requests, 19 takes statuses; neither is open while a command runs, so no command can read the one or
-# print into the other. A request is a line "TOKEN LENGTH PAIR" and LENGTH bytes of bash text (or "TOKEN f PAIR": the text
-# is in the file c), and runs with its output in the FIFOs oPAIR and ePAIR. A line without the token is what an interrupt
-# left of an earlier request, and is skipped. Every status ends in NUL:
-#   S CODE PWD   the command ended        R CODE PWD   the loop was (re-)entered: at start, or after something that
-#   P WORD       answer to "TOKEN p WORD"              unwinds it (an interrupt, break, return)
+# 18 gives requests, 19 takes statuses; neither is open by its number while a command runs, so that no command reads the
+# one or prints into the other by chance. (bash itself keeps copies of both, close-on-exec and under numbers of its own
+# choosing: hence the token in each status.)  A request is a line "TOKEN LENGTH PAIR" and LENGTH bytes of bash text (or
+# "TOKEN f PAIR": the text is in the file c), and runs with its output in the FIFOs oPAIR and ePAIR. A line without the
+# token is what an interrupt left of an earlier request, and is skipped. Every status ends in NUL:
+#   TOKEN S CODE PWD   the command ended    TOKEN R CODE PWD   the loop was (re-)entered: at start, or after something
+#   TOKEN P WORD       answer to "TOKEN p WORD"                that unwinds it (an interrupt, break, return)
+# The status is sent in the loop's condition, because `continue` in a command leads there and nowhere else.
 # The shell's own standard input holds a spare ". driver.bash" line, from which the loop comes back after unwinding.
 # Nothing but eval sees the user's descriptors: the loop's own output, traces included, goes to /dev/null.
-__cf_s=$?
-\builtin printf 'R %d %s\0' "$__cf_s" "$PWD" >&19
-while LC_ALL=C IFS=' ' TMOUT='' \builtin read -r -u 18 __cf_w __cf_n __cf_p; do
-    [[ $__cf_w == "$__cf_t" ]] || continue
-    case $__cf_n in
-    p) \builtin printf 'P %s\0' "$__cf_p" >&19; continue ;;
-    f) LC_ALL=C IFS='' TMOUT='' \builtin read -r -d '' __cf_c <"$__cf_d/c" ;;
-    *) LC_ALL=C IFS='' TMOUT='' \builtin read -r -u 18 -N "$__cf_n" __cf_c || continue ;;
-    esac
-    __cf_status "$__cf_s"
-    \builtin eval "$__cf_c" </dev/null >"$__cf_d/o$__cf_p" 2>"$__cf_d/e$__cf_p" 18<&- 19>&-
+__cf_s=$? __cf_r=R
+__cf_status "$__cf_s" && \builtin :
+while
     __cf_s=$?
-    \builtin printf 'S %d %s\0' "$__cf_s" "$PWD" >&19
+    \builtin printf '%s %s %d %.4094s\0' "$__cf_t" "$__cf_r" "$__cf_s" "${PWD-}" >&19
+    __cf_r=S
+    while LC_ALL=C IFS=' ' TMOUT='' \builtin read -r -u 18 __cf_w __cf_n __cf_p; do
+        [[ $__cf_w == "$__cf_t" ]] || continue
+        case $__cf_n in
+        p) \builtin printf '%s P %s\0' "$__cf_t" "$__cf_p" >&19; continue ;;
+        f) LC_ALL=C IFS='' TMOUT='' \builtin read -r -d '' __cf_c <"$__cf_d/c" ;;
+        *) LC_ALL=C IFS='' TMOUT='' \builtin read -r -u 18 -N "$__cf_n" __cf_c || continue ;;
+        esac
+        break
+    done
+    [[ -n $__cf_n ]]        # empty: the last line was the end of all requests
+do
+    __cf_status "$__cf_s" && \builtin :
+    \builtin eval "$__cf_c" </dev/null >"$__cf_d/o$__cf_p" 2>"$__cf_d/e$__cf_p" 18<&- 19>&-
 done

@@ -175,7 +175,12 @@ static void on_setup_done(void *arg, const struct cf_exec_result *result)
 {
     struct session *s = arg;
     struct cf_error why;
-    if (result->exit_code != 0 || result->timed_out || result->shell_left) {
+    if (result->shell_left) {
+        cf_error_set(&why, CF_E_SHELL_DIED, NULL, "the session's shell ended while it was set up");
+        fail_start(s, &why);
+        return;
+    }
+    if (result->exit_code != 0 || result->timed_out) {
         struct cf_buf said;
         cf_buf_init(&said, 256);
         cf_capture_last(result->err, 200, &said);
@@ -366,8 +371,10 @@ int cf_sessions_exec(struct cf_sessions *all, cf_handle handle, const char *text
                      struct cf_now now, const struct cf_exec_events *events, void *arg, struct cf_error *error)
 {
     struct session *s = cf_sessions_get(all, handle);
-    if (s == NULL || !s->started)
-        return cf_error_set(error, CF_E_NOT_READY, NULL, "the session does not take commands now");
+    struct cf_session row;
+    if (s == NULL || !s->started || !cf_core_get(all->server->core, handle, now.mono_ns, &row) || row.state != CF_STATE_ACTIVE)
+        return cf_error_set(error, CF_E_NOT_READY, NULL, "the session takes no commands: it is %s",
+                            s != NULL && s->started ? "ending" : "starting");
     int code = cf_shell_exec(s->shell, text, len, timeout_ns, now, on_exec_done, s, error);
     if (code != 0)
         return code;

@@ -141,7 +141,8 @@ void cf_sessions_on_ended(struct cf_shell *shell, void *arg, const struct cf_wir
     tell(s, tomb);
     if (s->created != NULL) {
         if (s->failure.code == 0)
-            cf_error_set(&s->failure, CF_E_SHUTTING_DOWN, NULL, "the session was ended while it started: %s", s->evidence);
+            cf_error_set(&s->failure, row.reason == CF_REASON_SHUTDOWN ? CF_E_SHUTTING_DOWN : CF_E_GONE, NULL,
+                         "the session was ended while it started: %s", s->evidence);
         s->created(s->created_arg, 0, &s->failure);
     }
     cf_shells_drop(all->shells, shell);

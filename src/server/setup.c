@@ -36,27 +36,34 @@ enum cf_log_level cf_setup_log_level(const struct cf_settings *settings)
 
 static void on_spawned(void *arg, const struct cf_wire_spawned *report)
 {
-    cf_shells_on_spawned(arg, report);
+    struct cf_server *server = arg;
+    cf_shells_on_spawned(server->shells, report);
 }
 
 static void on_signaled(void *arg, const struct cf_wire_signaled *report)
 {
-    cf_shells_on_signaled(arg, report);
+    struct cf_server *server = arg;
+    cf_shells_on_signaled(server->shells, report);
 }
 
 static void on_left(void *arg, const struct cf_wire_left *report)
 {
-    cf_shells_on_left(arg, report);
+    struct cf_server *server = arg;
+    cf_shells_on_left(server->shells, report);
 }
 
 static void on_ended(void *arg, const struct cf_wire_ended *report)
 {
-    cf_shells_on_ended(arg, report);
+    struct cf_server *server = arg;
+    cf_shells_on_ended(server->shells, report);
 }
 
+/* A keeper that was told to hurry ends everything, reports it and hangs up: then all that is left is to answer. */
 static void on_lost(void *arg)
 {
-    (void)arg;
+    struct cf_server *server = arg;
+    if (server->shutting_down && cf_shutdown_all_gone(server))
+        return;
     cf_log(CF_LOG_ERROR, "without the keeper there is nothing to serve");
     _exit(EXIT_FAILURE);
 }
@@ -166,7 +173,7 @@ static int open_link(struct cf_server *server, struct cf_error *error)
 {
     static const struct cf_link_reports reports = { .spawned = on_spawned, .signaled = on_signaled, .left = on_left,
                                                     .ended = on_ended, .lost = on_lost };
-    int code = cf_link_open(server->loop, CF_WIRE_SERVER_FD, &reports, server->shells, &server->link, error);
+    int code = cf_link_open(server->loop, CF_WIRE_SERVER_FD, &reports, server, &server->link, error);
     if (code == 0) {
         server->host.link = server->link;
         if (cf_link_welcome(server->link)->swept > 0)

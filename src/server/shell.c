@@ -70,27 +70,36 @@ static void remember_cwd(struct cf_shell *s, const char *cwd)
     }
 }
 
+/* Ready is whose driver listens and whose containment is known: the one is told by a pipe, the other by the keeper. */
+static void become_ready(struct cf_shell *s)
+{
+    if (s->state != CF_SHELL_BOOTING || !s->listens || s->pid == 0)
+        return;
+    s->state = CF_SHELL_READY;
+    evtimer_del(s->timer);
+    s->events.ready(s, s->arg);
+}
+
+/* What does not have the token in it was written by a command that got hold of bash's own copy of the descriptor. */
 static void on_status_text(struct cf_shell *s, const char *text)
 {
     struct cf_driver_status status;
-    if (cf_driver_parse(text, &status) < 0) {
-        cf_shell_fail(s, CF_E_SHELL_DIED, "the shell's driver said something else than a status");
+    size_t token_len = strlen(s->token);
+    const char *at = strstr(text, s->token);
+    if (at == NULL || at[token_len] != ' ' || cf_driver_parse(at + token_len + 1, &status) < 0)
         return;
-    }
     if (status.word != 'P')
         remember_cwd(s, status.cwd);
-    if (status.word == 'R' && s->state != CF_SHELL_BOOTING)
-        refill_spare(s);
-    if (s->state == CF_SHELL_BOOTING && status.word == 'R') {
-        s->state = CF_SHELL_READY;
-        evtimer_del(s->timer);
-        s->events.ready(s, s->arg);
+    if (s->state == CF_SHELL_BOOTING) {
+        s->listens = s->listens || status.word == 'R';
+        become_ready(s);
         return;
     }
+    if (status.word == 'R')
+        refill_spare(s);
     cf_shell_run_on_status(s, &status);
 }
 
-/* Statuses mostly come one at a time and whole; what is left of the last is kept until its end comes. */
 static void on_status(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
@@ -268,6 +277,7 @@ void cf_shell_on_spawned(struct cf_shell *s, const struct cf_wire_spawned *repor
     }
     s->pid = report->pid;
     s->hold = report->hold;
+    become_ready(s);
 }
 
 void cf_shell_on_signaled(struct cf_shell *s, const struct cf_wire_signaled *report)

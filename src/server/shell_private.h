@@ -31,6 +31,7 @@ struct cf_shell {
     enum cf_shell_state state;
     uint32_t hold;
     int pid;
+    bool listens;                       /* its driver has said so */
     bool ending, left;
     int wait_status;
     int request_fd, boot_fd, status_fd;

@@ -13,7 +13,7 @@
 #define DRAIN_NS (5 * CF_NS_PER_S)
 #define LOOK_AGAIN_MS 10
 
-static bool all_gone(const struct cf_server *server)
+bool cf_shutdown_all_gone(const struct cf_server *server)
 {
     return cf_core_count(server->core) == 0 && cf_pool_count(server->pool) == 0;
 }
@@ -24,7 +24,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct cf_server *server = arg;
     int64_t now_ns = cf_clock_now().mono_ns;
-    if (!all_gone(server))
+    if (!cf_shutdown_all_gone(server))
         server->drain_until_ns = now_ns + DRAIN_NS;
     else if (cf_http_pending(server->http) == 0 || now_ns > server->drain_until_ns) {
         cf_log(CF_LOG_INFO, "all sessions have ended; bye");

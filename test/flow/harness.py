@@ -168,6 +168,7 @@ class Server:
         self.command = [*prefix, curfew(), "serve", *flags(self.settings), *args]
         self.status = status
         self.process = None
+        self.clean = False              # it has gone, and nobody of it was left
         self.address = self.url = None
         try:
             self.start(wait)
@@ -195,6 +196,7 @@ class Server:
     def start(self, wait=True):
         """Starts it; also again after it has gone."""
         self.address = self.url = None
+        self.clean = False
         self.log_start = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -270,6 +272,7 @@ class Server:
             wait_for(nobody, "", seconds)
         except AssertionError:
             raise AssertionError(f"left over: {left}") from None
+        self.clean = self.process.poll() is not None
 
     def discard(self):
         """Kills whatever is left and removes the folder; never fails."""
@@ -278,7 +281,7 @@ class Server:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout=10)
         until = time.monotonic() + 10
-        while (left := self.processes()) and time.monotonic() < until:
+        while not self.clean and (left := self.processes()) and time.monotonic() < until:
             for pid in left:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)

@@ -444,10 +444,9 @@ def _():
             answer = s.ok("POST", f"/v1/sessions/{kept}/heartbeat")
             assert answer["session_id"] == kept and answer["state"] == "active"
             assert s.show(kept)["message_count"] == 0
-            return s.request("GET", f"/v1/sessions/{other}")[0] == 410 and runs(s) >= 3
+            return s.request("GET", f"/v1/sessions/{other}")[0] == 410
         wait_for(beat, "the other session went")
         assert s.show(kept)["state"] == "active"
-        assert s.tombstone(kept)["reason"] == "idle", "without heartbeats it goes as well"
 
 
 @case("S0.14: an idle end leaves a tombstone with the reason and what was seen, answered with 410")
@@ -470,29 +469,29 @@ def _():
 @case("S0.15: the sweep runs every cleanup_interval and logs whom it ends")
 def _():
     with Server(log_level="debug", **QUICK) as s:
-        keep = s.create(idle_timeout=3000)["session_id"]
+        keep, idle = s.create(idle_timeout=3000)["session_id"], s.create()["session_id"]
         start = time.monotonic()
         wait_for(lambda: runs(s) >= 1, "a sweep")
         assert time.monotonic() - start > 0.5
         wait_for(lambda: runs(s) >= 3, "two more sweeps", 10)
         assert time.monotonic() - start > 2.5, "one a second, no more"
-        s.wait_log("sweep: nothing to end, 1 sessions")
-        idle = s.create()["session_id"]
-        s.tombstone(idle)
-        s.wait_log(rf"session {idle} ends: idle \(idle for 1\.\d+ s, limit 1\.000 s\)")
+        s.wait_log(rf"session {idle} ends: idle \(idle for \d\.\d+ s, limit 1\.000 s\)")
         s.wait_log("sweep: ending 1 sessions, 1 are left")
-        assert s.show(keep)["state"] == "active"
+        s.wait_log("sweep: nothing to end, 1 sessions")
+        assert s.show(keep)["state"] == "active" and s.tombstone(idle)["reason"] == "idle"
 
 
 @case("S0.15: without sessions the sweep does nothing, and goes on with the next session")
 def _():
     with Server(**QUICK) as s:
-        s.tombstone(s.create()["session_id"])
-        # A sweep that was due when the last session went may still come.
-        until, before = time.monotonic() + 2.5, runs(s)
-        wait_for(lambda: time.monotonic() > until, "2.5 s without sessions")
-        assert runs(s) <= before + 1
-        assert s.tombstone(s.create()["session_id"])["reason"] == "idle"
+        s.end(s.create()["session_id"])
+        # A sweep that was due when the session went may still come.
+        until, before = time.monotonic() + 2.3, runs(s)
+        wait_for(lambda: time.monotonic() > until, "some time without sessions")
+        seen = runs(s)
+        assert seen <= before + 1
+        s.create()
+        wait_for(lambda: runs(s) > seen, "a sweep")
 
 
 @case("S0.15: no trouble with a session ends the sweep: killed, stopped, without its folders")
@@ -507,24 +506,26 @@ def _():
         for made in (stopped, robbed, plain):
             assert s.tombstone(made["session_id"])["reason"] == "idle", made
         assert s.stats()["auto_cleanup_task"]["running"] is True
-        assert s.tombstone(s.create()["session_id"])["reason"] == "idle"
+        seen = runs(s)
+        s.create()
+        wait_for(lambda: runs(s) > seen, "another sweep")
 
 
 @case("S0.15: a new cleanup_interval holds at once, and for a sweep that is stopped and started again")
 def _():
     with Server(**{**QUICK, "cleanup_interval": 86400}) as s:
-        one = s.create()["session_id"]
-        idle_for(s, one, 1)
+        idle, _ = s.create()["session_id"], s.create(idle_timeout=3000)
+        idle_for(s, idle, 1)
         assert runs(s) == 0
         s.ok("PUT", CONFIGURE, {"cleanup_interval": 1})
-        s.tombstone(one)
+        s.tombstone(idle)
         s.ok("PUT", CONFIGURE, {"cleanup_interval": 86400})
         s.ok("POST", STOP)
-        two = s.create()["session_id"]
         s.ok("PUT", CONFIGURE, {"cleanup_interval": 1})
         assert s.stats()["auto_cleanup_task"]["running"] is False, "a new interval does not start it"
+        seen = runs(s)
         assert s.ok("POST", START)["cleanup_interval"] == 1
-        s.tombstone(two)
+        wait_for(lambda: runs(s) > seen, "a sweep")
 
 
 # ---- S0.16: start and stop leave sessions alone

@@ -84,7 +84,7 @@ static void the_embedded_text_is_the_file(void **state)
 {
     const char *text = cf_driver_text();
     assert_non_null(strstr(text, "\\builtin eval \"$__cf_c\" </dev/null >\"$__cf_d/o$__cf_p\""));
-    assert_non_null(strstr(text, "'S %d %s\\0'"));
+    assert_non_null(strstr(text, "'%s %s %d %.4094s\\0'"));
     assert_int_equal(text[strlen(text) - 1], '\n');
 }
 

@@ -473,8 +473,10 @@ static void a_killed_init_lets_nothing_escape(void **state)
         skip();                         /* has none */
     peer_open(&p, hold_of(state));
     /* $PPID of the leader is the init; from inside a namespace it cannot be killed. */
-    start(&p, 1, ESCAPERS "echo ready; trap '' INT; kill -KILL $PPID; wait", LEASE_MS, &out);
+    start(&p, 1, "trap '' INT; trap 'kill -KILL $PPID' USR1; " ESCAPERS "echo ready; while :; do wait; done", LEASE_MS,
+          &out);
     assert_true(peer_await_text(out, "ready"));
+    peer_signal(&p, 1, SIGUSR1, CF_SCOPE_LEADER, 0);
     if (hold_of(state) == CF_HOLD_SUBREAPER)
         assert_true(peer_await(&p, CF_WIRE_LEFT, 1, &report));
     peer_end(&p, 1, 200);

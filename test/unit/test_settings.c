@@ -398,16 +398,14 @@ static void test_file_structure(void **state)
 
 static void test_file_long_line(void **state)
 {
-    size_t len = 20000;
-    char *text = malloc(len + 64);
-    assert_non_null(text);
+    enum { len = 20000 };
+    static char text[len + 64];
     int at = sprintf(text, "[server]\nhost = \"");
     memset(text + at, 'x', len);
     strcpy(text + at + len, "\"\nport = 81\n");
     read_text(text);
     expect(1, "t.conf:2: host: the line has 20009 bytes, 8192 are allowed\n");
     assert_int_equal(settings.port, 81);
-    free(text);
 }
 
 static void test_file_all_at_once(void **state)

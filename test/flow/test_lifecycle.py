@@ -1,0 +1,543 @@
+"""A session's life over HTTP: created, used, limited, ended by whatever rule, remembered; and the server's own end."""
+import os
+import re
+import signal
+import stat
+import threading
+import time
+
+from harness import Server, alive, processes, program_of, serve, wait_for
+from tap import case, run, skip
+
+HOLDS = ("cgroup+pidns", "cgroup", "pidns", "subreaper")
+# A process that SIGINT does not end, and one that takes its leave on SIGINT.
+STUBBORN = "trap '' INT; echo here >started; while :; do sleep 600; done"
+POLITE = "trap 'echo bye >left; exit 0' INT; echo here >started; while :; do sleep 0.05; done"
+
+
+class Later:
+    """Runs a function in a thread; result() waits for what it returned."""
+
+    def __init__(self, function, *args, **more):
+        self.value = self.error = None
+
+        def work():
+            try:
+                self.value = function(*args, **more)
+            except BaseException as error:
+                self.error = error
+        self.thread = threading.Thread(target=work, daemon=True)
+        self.thread.start()
+
+    def result(self, seconds=60):
+        self.thread.join(seconds)
+        assert not self.thread.is_alive(), "no answer in time"
+        if self.error:
+            raise self.error
+        return self.value
+
+
+def exec_later(s, session_id, command, **fields):
+    """A command that may be cut short: its (status, answer)."""
+    return Later(s.request, "POST", f"/v1/sessions/{session_id}/exec", {"command": command, **fields})
+
+
+def started(s, made):
+    """Waits until the command in the session's workspace has written that it is here."""
+    path = os.path.join(s.workspaces, made["workspace_name"], "started")
+    wait_for(lambda: os.path.exists(path), f"{path} is there")
+
+
+def hold(**settings):
+    """A server under a containment, or a skipped test where the machine does not offer it."""
+    done = serve("--check-config", containment=settings["containment"])
+    assert done.returncode == 0, done
+    try:
+        return Server(**settings)
+    except AssertionError as error:
+        if re.search(r"containment|cgroup|namespace", str(error)):
+            skip(f"no containment {settings['containment']} on this machine")
+        raise
+
+
+# ---- create
+
+@case("a session that is asked for without any field is a bash in the workspace default, with the limits of the settings")
+def _():
+    with Server() as s:
+        status, answer = s.request("POST", "/v1/sessions", {})
+        made = answer["data"]
+        assert status == 201 and made["kind"] == "bash" and made["workspace_name"] == "default" and made["state"] == "active"
+        assert made["idle_timeout"] == 3600 and made["max_age"] == 86400 and made["message_count"] == 0
+        assert made["busy"] is False and made["containment"] in HOLDS
+        assert s.request("POST", "/v1/sessions")[0] == 201, "a body is not needed"
+
+
+@case("a workspace is made when it is missing, and kept with what is in it")
+def _():
+    with Server() as s:
+        path = os.path.join(s.workspaces, "fresh")
+        assert not os.path.exists(path)
+        one = s.create(workspace="fresh")["session_id"]
+        assert stat.S_ISDIR(os.lstat(path).st_mode)
+        assert s.exec(one, "pwd; echo kept >file")["stdout"] == path + "\n"
+        s.end(one)
+        two = s.create(workspace="fresh")["session_id"]
+        assert s.exec(two, "cat file")["stdout"] == "kept\n"
+
+
+@case("a session starts in the folder of its workspace that cwd names; one that is missing or outside is refused")
+def _():
+    for pool in (0, 2):
+        with Server(warm_pool=pool) as s:
+            first = s.create(workspace="w")["session_id"]
+            s.exec(first, "mkdir -p a/b; ln -s /etc out; ln -s a/b inside; touch file")
+            made = s.create(workspace="w", cwd="a/b")["session_id"]
+            assert s.exec(made, "pwd")["cwd"] == os.path.join(s.workspaces, "w/a/b")
+            assert s.exec(s.create(workspace="w", cwd="inside")["session_id"], "pwd -P")["stdout"].endswith("/w/a/b\n")
+            for cwd, status in (("no", 400), ("file", 400), ("..", 403), ("../..", 403), ("a/../../x", 403), ("/etc", 403),
+                                ("out", 403), ("", 400)):
+                got, answer = s.request("POST", "/v1/sessions", {"workspace": "w", "cwd": cwd})
+                assert got == status and answer["error"]["field"] == "cwd", (cwd, got, answer)
+            assert len(s.list()) == 3
+
+
+@case("env adds variables to a session, whatever their values hold; a bad name is refused")
+def _():
+    for pool in (0, 2):
+        with Server(warm_pool=pool) as s:
+            odd = "a'b\"c $(exit 3) `x` \\ \n  tab\t end é"
+            made = s.create(env={"PLAIN": "x", "ODD": odd, "_1": "", "PATH": "/usr/bin:/bin"})["session_id"]
+            done = s.exec(made, r'printf "%s|" "$PLAIN" "$ODD" "${_1-unset}" "$PATH"; env | grep -c ^PLAIN=x')
+            assert done["stdout"] == f"x|{odd}||/usr/bin:/bin|1\n", done
+            for env in ({"1a": "x"}, {"a-b": "x"}, {"a=b": "x"}, {"": "x"}, {"A": 1}, {"A": None}, ["A=1"], "A=1"):
+                got, answer = s.request("POST", "/v1/sessions", {"env": env})
+                assert got == 400 and answer["error"]["code"] == "invalid", (env, got, answer)
+                assert answer["error"]["field"].split(".")[0] == "env", answer
+            assert len(s.list()) == 1
+
+
+@case("a session may have an idle_timeout and a max_age of its own, in seconds or as text")
+def _():
+    with Server() as s:
+        made = s.create(idle_timeout=90.5, max_age="1h30m")
+        assert made["idle_timeout"] == 90.5 and made["max_age"] == 5400
+        assert 80 < made["idle_left"] <= 90.5 and 5300 < made["age_left"] <= 5400
+        for fields in ({"idle_timeout": 0}, {"idle_timeout": 0.9}, {"max_age": -1}, {"max_age": "soon"}, {"max_age": True}):
+            assert s.fails(400, "invalid", "POST", "/v1/sessions", fields)["field"] == next(iter(fields))
+
+
+@case("a session ends by the idle_timeout of its own, not by that of the settings")
+def _():
+    with Server(cleanup_interval=1, session_timeout=3600, grace=0) as s:
+        assert s.tombstone(s.create(idle_timeout=1)["session_id"])["reason"] == "idle"
+
+
+# ---- list, show, end
+
+@case("the list has every session that is here, as show shows it, and no ended one")
+def _():
+    with Server() as s:
+        assert s.list() == []
+        ids = {s.create(workspace=name)["session_id"] for name in ("a", "b", "b")}
+        listed = s.list()
+        assert {entry["session_id"] for entry in listed} == ids
+        shown = s.show(listed[0]["session_id"])
+        assert shown.keys() == listed[0].keys() and shown["pid"] == listed[0]["pid"]
+        gone = ids.pop()
+        s.end(gone)
+        assert {entry["session_id"] for entry in s.list()} == ids
+
+
+@case("an unknown session is 404, an ended one 410 with its tombstone, whatever is asked of it")
+def _():
+    asks = (("GET", "", None), ("DELETE", "", None), ("POST", "/exec", {"command": "true"}), ("POST", "/heartbeat", None))
+    with Server(grace=0) as s:
+        ended = s.create()["session_id"]
+        tomb = s.end(ended)
+        for method, rest, body in asks:
+            s.fails(404, "not_found", method, "/v1/sessions/bash_default_nosuchsession" + rest, body)
+            error = s.fails(410, "gone", method, f"/v1/sessions/{ended}{rest}", body)
+            assert error["session"] == tomb and "requested" in error["message"]
+
+
+@case("a tombstone says who, when, why, how, and what was printed last")
+def _():
+    with Server(grace=0) as s:
+        made = s.create(workspace="grave")
+        s.exec(made["session_id"], "echo one; echo two >&2")
+        before = time.time()
+        tomb = s.end(made["session_id"])
+        assert tomb["session_id"] == made["session_id"] and tomb["kind"] == "bash" and tomb["workspace_name"] == "grave"
+        assert tomb["state"] == "ended" and tomb["reason"] == "requested" and tomb["evidence"]
+        assert tomb["created_at"] == made["created_at"] and before - 0.1 < tomb["ended_at"] < time.time() + 0.1
+        assert tomb["message_count"] == 1 and tomb["inactive_time"] >= 0 and tomb["containment"] == made["containment"]
+        # Its input was closed just before the kill, so that a quick shell may be gone by itself.
+        assert tomb["rung"] == "killed" and tomb["killed"] in (0, 1) and tomb["took_ms"] >= 0
+        assert (tomb["exit_code"] is None) != (tomb["signal"] is None) and tomb["signal"] in (None, 9)
+        assert sorted(tomb["last_output"].splitlines()) == ["one", "two"]
+
+
+@case("a shell that exits ends its session as closed, with its exit status; one that is killed as failed, with the signal")
+def _():
+    with Server(grace=0) as s:
+        made = s.create()["session_id"]
+        done = s.exec(made, "sleep 600 & exit 7")
+        assert done["exit_code"] == 7 and done["session_state"] == "closed"
+        tomb = s.tombstone(made)
+        assert tomb["reason"] == "closed" and tomb["exit_code"] == 7 and tomb["signal"] is None and "7" in tomb["evidence"]
+        made = s.create()
+        os.kill(made["pid"], signal.SIGKILL)
+        tomb = s.tombstone(made["session_id"])
+        assert tomb["reason"] == "failed" and tomb["signal"] == 9 and tomb["exit_code"] is None and "9" in tomb["evidence"]
+        wait_for(lambda: "sleep 600" not in " ".join(s.processes().values()), "what the shell left is gone")
+
+
+@case("only so many tombstones are kept: of five ended sessions the last three, with tombstones = 3")
+def _():
+    with Server(tombstones=3, grace=0, max_sessions_per_workspace=9) as s:
+        ids = [s.create()["session_id"] for _ in range(5)]
+        for id in ids:
+            s.end(id)
+        assert [s.request("GET", f"/v1/sessions/{id}")[0] for id in ids] == [404, 404, 410, 410, 410]
+
+
+@case("a tombstone is forgotten after tombstone_retention")
+def _():
+    with Server(tombstone_retention=1, grace=0) as s:
+        made = s.create()["session_id"]
+        start = time.monotonic()
+        s.end(made)
+        assert s.request("GET", f"/v1/sessions/{made}")[0] == 410
+        wait_for(lambda: s.request("GET", f"/v1/sessions/{made}")[0] == 404, "it is forgotten")
+        assert time.monotonic() - start > 1
+
+
+# ---- limits
+
+@case("S0.3: a full workspace refuses with workspace_full and names the limit; a place that is free again is taken")
+def _():
+    with Server(max_sessions_per_workspace=3, grace=0) as s:
+        ids = [s.create(workspace="w")["session_id"] for _ in range(3)]
+        assert "3" in s.fails(429, "workspace_full", "POST", "/v1/sessions", {"workspace": "w"})["message"]
+        assert s.create(workspace="v")
+        s.end(ids[1])
+        assert s.create(workspace="w")
+        assert s.stats()["counters"]["sessions_active"] == 4
+
+
+@case("creates that come all at once fill a workspace to its limit and not beyond")
+def _():
+    with Server(max_sessions_per_workspace=4, grace=0) as s:
+        asked = [Later(s.request, "POST", "/v1/sessions", {"workspace": "w"}) for _ in range(12)]
+        got = [later.result()[0] for later in asked]
+        assert got.count(201) == 4 and got.count(429) == 8, got
+        assert len(s.list()) == 4
+
+
+@case("S3.5: at max_sessions an emergency cleanup ends who is idle beyond emergency_idle, and the create goes through")
+def _():
+    with Server(max_sessions=2, emergency_idle=1, warm_pool=0) as s:
+        old = s.create(workspace="a")["session_id"]
+        wait_for(lambda: s.show(old)["inactive_time"] > 1, "it is idle")
+        young = s.create(workspace="b")["session_id"]
+        new = s.create(workspace="c")["session_id"]
+        tomb = s.tombstone(old)
+        assert tomb["reason"] == "limit" and "emergency" in tomb["evidence"] and "2" in tomb["evidence"]
+        assert {entry["session_id"] for entry in s.list()} == {young, new}
+        assert s.stats()["counters"]["emergency_runs"] == 1
+        s.wait_log("warning.*emergency cleanup")
+
+
+@case("S3.5: when the emergency cleanup finds nobody, the create is refused with too_many_sessions and the limit")
+def _():
+    with Server(max_sessions=2, warm_pool=0) as s:
+        kept = {s.create(workspace=name)["session_id"] for name in ("a", "b")}
+        assert "2" in s.fails(429, "too_many_sessions", "POST", "/v1/sessions", {"workspace": "c"})["message"]
+        assert {entry["session_id"] for entry in s.list()} == kept
+
+
+@case("S3.5: the emergency cleanup never ends a busy session, whatever its age")
+def _():
+    with Server(max_sessions=2, emergency_idle=0, emergency_age=0, warm_pool=0, grace=0) as s:
+        busy, idle = s.create(workspace="a"), s.create(workspace="b")
+        running = exec_later(s, busy["session_id"], "echo here >started; read -t 600 <> <(sleep 600)")
+        started(s, busy)
+        new = s.create(workspace="c")["session_id"]
+        assert s.tombstone(idle["session_id"])["reason"] == "limit"
+        assert {entry["session_id"] for entry in s.list()} == {busy["session_id"], new}
+        s.end(busy["session_id"])
+        assert running.result()[0] == 410
+
+
+@case("S3.5: creates that wait for the same emergency cleanup get its places, and the others are refused")
+def _():
+    with Server(max_sessions=3, emergency_idle=0, warm_pool=0, max_sessions_per_workspace=9) as s:
+        old = [s.create()["session_id"] for _ in range(3)]
+        asked = [Later(s.request, "POST", "/v1/sessions", {"workspace": "new"}) for _ in range(6)]
+        got = [later.result()[0] for later in asked]
+        assert set(got) <= {201, 429} and got.count(201) >= 3, got
+        assert len(s.list()) <= 3 and all(s.tombstone(id)["reason"] == "limit" for id in old)
+
+
+@case("S3.3: a session over its max_age ends although it is busy, and its command's caller is told why")
+def _():
+    with Server(cleanup_interval=1, grace=0) as s:
+        made = s.create(max_age=1)["session_id"]
+        status, answer = s.request("POST", f"/v1/sessions/{made}/exec", {"command": "echo partly; sleep 600"})
+        assert status == 410 and answer["error"]["code"] == "gone", answer
+        tomb = answer["error"]["session"]
+        assert tomb["reason"] == "age" and "busy" in tomb["evidence"] and "1.000" in tomb["evidence"]
+        assert tomb["last_output"] == "partly\n" and s.tombstone(made) == tomb
+
+
+# ---- the ladder
+
+@case("end with grace 0 kills at once")
+def _():
+    with Server(grace=3600) as s:
+        made = s.create()
+        running = exec_later(s, made["session_id"], STUBBORN)
+        started(s, made)
+        tomb = s.end(made["session_id"], grace=0)
+        assert tomb["rung"] == "killed" and tomb["killed"] >= 2 and tomb["took_ms"] < 10000
+        assert running.result()[1]["error"]["session"] == tomb
+        assert not alive(made["pid"])
+
+
+@case("end with a grace lets a process that heeds SIGINT take its leave, and is over as soon as nothing is left")
+def _():
+    with Server() as s:
+        made = s.create(workspace="polite")
+        running = exec_later(s, made["session_id"], f'bash -c "{POLITE}"')
+        started(s, made)
+        start = time.monotonic()
+        tomb = s.end(made["session_id"], grace=45)
+        assert tomb["rung"] == "interrupted" and tomb["killed"] == 0, tomb
+        assert time.monotonic() - start < 30 and tomb["took_ms"] < 30000
+        with open(os.path.join(s.workspaces, "polite", "left"), encoding="utf-8") as left:
+            assert left.read() == "bye\n"
+        status, answer = running.result()
+        assert status == 410 or answer["data"]["session_state"] != "active", "its caller learns that it was the last"
+
+
+@case("end with a grace kills what ignores SIGINT when the grace is over, not before")
+def _():
+    with Server() as s:
+        made = s.create()
+        exec_later(s, made["session_id"], f'bash -c "{STUBBORN}"')
+        started(s, made)
+        tomb = s.end(made["session_id"], grace="600ms")
+        assert tomb["rung"] == "killed" and tomb["killed"] >= 1 and 600 <= tomb["took_ms"] < 20000, tomb
+
+
+@case("end of a session with nothing but its shell needs no signal")
+def _():
+    with Server() as s:
+        tomb = s.end(s.create()["session_id"], grace=45)
+        assert tomb["rung"] in ("closed", "interrupted") and tomb["killed"] == 0 and tomb["took_ms"] < 30000, tomb
+
+
+@case("while a session is ending it is shown as ending, takes no command, and a second end may only hurry it")
+def _():
+    with Server(max_sessions_per_workspace=1) as s:
+        made = s.create()
+        id = made["session_id"]
+        exec_later(s, id, f'bash -c "{STUBBORN}"')
+        started(s, made)
+        first = Later(s.end, id, grace=600)
+        wait_for(lambda: s.show(id)["state"] == "ending", "it is ending")
+        s.fails(409, "not_ready", "POST", f"/v1/sessions/{id}/exec", {"command": "true"})
+        assert s.stats()["statistics"]["total_sessions"] == 0, "it is on its way out"
+        s.fails(429, "workspace_full", "POST", "/v1/sessions", {})
+        second = Later(s.end, id, grace=3600)
+        assert s.ok("POST", "/bash/cleanup?grace=0")["cleaned_sessions"] == 0
+        third = s.end(id, grace=0)
+        assert first.result() == second.result() == third and third["reason"] == "requested" and third["rung"] == "killed"
+
+
+@case("a session that is ended while it starts is gone, and whoever created it is told")
+def _():
+    with Server(warm_pool=0, grace=0) as s:
+        os.kill(s.pid, signal.SIGSTOP)                  # the keeper finds both wishes when it wakes
+        try:
+            asked = Later(s.request, "POST", "/v1/sessions", {})
+            [starting] = wait_for(s.list, "it is listed")
+            assert starting["state"] == "starting"
+            s.fails(409, "not_ready", "POST", f"/v1/sessions/{starting['session_id']}/exec", {"command": "true"})
+            ended = Later(s.request, "DELETE", f"/v1/sessions/{starting['session_id']}?grace=0", timeout=15)
+            wait_for(lambda: s.show(starting["session_id"])["state"] == "ending", "it is ending")
+        finally:
+            os.kill(s.pid, signal.SIGCONT)
+        assert ended.result()[0] == 200
+        status, answer = asked.result()
+        assert status == 410 and answer["error"]["code"] == "gone", answer
+        assert s.list() == [] and s.create()["state"] == "active"
+
+
+# ---- the warm pool
+
+@case("with a warm pool shells wait for sessions, and every session gets one of its own in its own workspace")
+def _():
+    with Server(warm_pool=2, max_sessions_per_workspace=9) as s:
+        def shells():
+            return {pid for pid in s.processes() if program_of(pid) == "bash"}
+        wait_for(lambda: len(shells()) == 2, "two shells wait")
+        assert s.list() == [] and s.stats()["statistics"]["total_sessions"] == 0
+        made = [s.create(workspace=f"w{i}", env={"N": str(i)}) for i in range(4)]
+        assert len({one["pid"] for one in made}) == 4
+        for i, one in enumerate(made):
+            done = s.exec(one["session_id"], 'echo "$PWD $N ${OLDPWD-none} $#"')
+            assert done["stdout"] == f"{s.workspaces}/w{i} {i} none 0\n", done
+        wait_for(lambda: len(shells()) == 6, "two more wait")
+
+
+@case("without a warm pool no shell waits, and sessions work the same")
+def _():
+    with Server(warm_pool=0) as s:
+        assert not [pid for pid in s.processes() if program_of(pid) == "bash"]
+        made = s.create(workspace="w", env={"N": "1"})["session_id"]
+        done = s.exec(made, 'echo "$PWD $N ${OLDPWD-none} $#"')
+        assert done["stdout"] == f"{s.workspaces}/w 1 none 0\n", done
+
+
+@case("a shell that dies in the warm pool is replaced, and no session gets it")
+def _():
+    with Server(warm_pool=1) as s:
+        def shells():
+            return {pid for pid in s.processes() if program_of(pid) == "bash"}
+        [first] = wait_for(shells, "a shell waits")
+        os.kill(first, signal.SIGKILL)
+        status, answer = s.request("POST", "/v1/sessions", {})
+        if status != 201:                               # it was given out before its death was known
+            assert (status, answer["error"]["code"]) == (500, "shell_died"), answer
+        wait_for(lambda: len(s.list()) == (status == 201), "what could not be started is gone")
+        made = s.create()
+        assert made["pid"] != first and s.exec(made["session_id"], "echo ok")["stdout"] == "ok\n"
+
+
+# ---- the server's end
+
+@case("S0.17: SIGTERM ends every session, with whatever it started, before the server exits with 0")
+def _():
+    with Server(grace=1) as s:
+        made = [s.create(workspace=f"w{i}") for i in range(3)]
+        s.exec(made[0]["session_id"], "setsid nohup sleep 600 >/dev/null 2>&1 & (trap '' INT TERM HUP; sleep 600) & disown -a")
+        running = exec_later(s, made[1]["session_id"], "echo here >started; sleep 600")
+        started(s, made[1])
+        s.stop()
+        status, answer = running.result()               # cut short, or with what the command made of SIGINT
+        assert status == 410 and answer["error"]["session"]["reason"] == "shutdown" or \
+            answer["data"]["exit_code"] == 130 and answer["data"]["session_state"] == "ending", answer
+        assert not any(alive(one["pid"]) for one in made)
+        log = s.log()
+        assert "3 sessions to end" in log and "all sessions have ended" in log
+        assert len(re.findall(r"session \S+ ended: shutdown", log)) == 3, log
+
+
+@case("SIGINT does the same as SIGTERM")
+def _():
+    with Server(grace=1) as s:
+        made = s.create()
+        s.stop(signo=signal.SIGINT)
+        assert not alive(made["pid"]) and re.search(r"session \S+ ended: shutdown", s.log())
+
+
+@case("while the server shuts down a new session is refused, and a second SIGTERM kills what is left at once")
+def _():
+    with Server(grace=3600) as s:
+        made = s.create()
+        running = exec_later(s, made["session_id"], f'bash -c "{STUBBORN}"')
+        started(s, made)
+        late = s.connection()
+        late.connect()                                  # new connections are not taken any more
+        s.process.send_signal(signal.SIGTERM)
+        s.wait_log("shutting down, 1 sessions to end")
+        late.request("POST", "/v1/sessions", "{}", {"Content-Type": "application/json"})
+        assert late.getresponse().status == 503
+        late.close()
+        assert alive(made["pid"]) or s.process.poll() is None
+        s.stop()
+        assert running.result()[0] == 410
+
+
+@case("with cleanup_on_shutdown = false sessions get no grace at shutdown, but end all the same")
+def _():
+    with Server(grace=3600, cleanup_on_shutdown=False) as s:
+        made = s.create()
+        exec_later(s, made["session_id"], f'bash -c "{STUBBORN}"')
+        started(s, made)
+        s.stop()
+        assert not alive(made["pid"])
+
+
+@case("a shutdown right after the start, while shells are on their way, ends in order")
+def _():
+    for _ in range(3):
+        with Server(warm_pool=8):
+            pass
+    with Server(warm_pool=0, max_sessions_per_workspace=99, grace=0) as s:
+        asked = [Later(s.request, "POST", "/v1/sessions", {}) for _ in range(8)]
+        wait_for(s.list, "one is listed")
+        s.stop()
+        for later in asked:                             # answered or cut off, but not left waiting
+            try:
+                assert later.result()[0] in (201, 503)
+            except (OSError, ValueError, AssertionError) as error:
+                assert not isinstance(error, AssertionError), error
+            except Exception as error:                  # http.client's own
+                assert "RemoteDisconnected" in type(error).__name__ or "BadStatusLine" in type(error).__name__, error
+
+
+@case("when the server is killed, the keeper ends every session, says so, and exits with 70")
+def _():
+    with Server(grace=1, status=70) as s:
+        made = [s.create(workspace=f"w{i}") for i in range(3)]
+        s.exec(made[0]["session_id"], "setsid nohup sleep 600 >/dev/null 2>&1 &")
+        os.kill(s.server_pid, signal.SIGKILL)
+        assert s.wait_exit() == 70
+        assert not any(alive(one["pid"]) for one in made)
+        assert re.search(r"error keeper: the server .*; ending [3-9] sessions", s.log()), s.log()
+
+
+@case("a second keeper on the same state folder is refused and says who is there; the first goes on")
+def _():
+    with Server() as s:
+        made = s.create()["session_id"]
+        done = serve(state_dir=s.state, runtime_dir=os.path.join(s.folder, "other"), port=0)
+        assert done.returncode == 75, done
+        assert "running already" in done.stderr and s.state in done.stderr and str(s.pid) in done.stderr, done.stderr
+        assert s.exec(made, "echo still here")["stdout"] == "still here\n"
+
+
+@case("when the keeper is killed too, what its sessions leave is killed at the next start at the latest")
+def _():
+    for containment in ("auto", "cgroup"):
+        with hold(containment=containment, warm_pool=0) as s:
+            made = s.create()["session_id"]
+            s.exec(made, "setsid nohup sleep 600 >/dev/null 2>&1 & (trap '' INT TERM HUP; sleep 600) & disown -a")
+            assert len([line for line in s.processes().values() if line.startswith("sleep")]) == 2
+            s.kill()
+            s.start()
+            # The first to look, so that nothing of the old can hide behind the new.
+            sessions = [line for line in s.processes().values() if "curfew" not in line]
+            assert sessions == [], sessions
+            if containment == "cgroup":
+                s.wait_log("killed [1-9][0-9]* processes that an earlier keeper had left")
+            s.fails(404, "not_found", "GET", f"/v1/sessions/{made}")
+            assert s.exec(s.create()["session_id"], "echo on")["stdout"] == "on\n"
+
+
+@case("after a stop the same folders serve again: workspaces are there, sessions are not")
+def _():
+    with Server() as s:
+        made = s.create(workspace="w")["session_id"]
+        s.exec(made, "echo data >file")
+        s.stop()
+        s.start()
+        s.fails(404, "not_found", "GET", f"/v1/sessions/{made}")
+        assert s.exec(s.create(workspace="w")["session_id"], "cat file")["stdout"] == "data\n"
+    assert processes(s.mark) == {}
+
+
+run()
