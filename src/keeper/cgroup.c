@@ -81,7 +81,8 @@ int cf_cgroups_open(struct cf_cgroups *ret_cgroups, const char *root, const char
 
     if (root[0] == '\0' ? find_own(parent, sizeof parent) != 0
                         : (size_t)snprintf(parent, sizeof parent, "%s", root) >= sizeof parent)
-        return cf_error_set(error, CF_E_UNAVAILABLE, "cgroup_root", "no cgroup of version 2 is mounted where it can be reached");
+        return cf_error_set(error, CF_E_UNAVAILABLE, "cgroup_root",
+                            "no cgroup of version 2 is mounted where it can be reached");
     snprintf(cgroups.name, sizeof cgroups.name, "curfew-%08x", hash(state_dir));
     snprintf(cgroups.path, sizeof cgroups.path, "%s/%s", parent, cgroups.name);
     if (mkdir(cgroups.path, 0755) != 0 && errno != EEXIST)

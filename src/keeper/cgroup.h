@@ -31,7 +31,8 @@ int cf_cgroup_procs(const struct cf_cgroups *cgroups, uint32_t number, void (*ea
 /* cgroup.events, which polls POLLPRI after a change until it is read. */
 int cf_cgroup_events_open(const struct cf_cgroups *cgroups, uint32_t number);
 bool cf_cgroup_events_populated(int events_fd);
-/* Removes the folder and what sessions made below it.  0 (also when there is none), or -1 and errno (EBUSY: not yet). */
+/* Removes the folder and what sessions made below it.  0 (also when there is none), or -1 and errno (EBUSY: not
+ * yet). */
 int cf_cgroup_remove(const struct cf_cgroups *cgroups, uint32_t number);
 /* The number of the session in whose cgroup a process is (or was, for one that is dead and not reaped); 0: none. */
 uint32_t cf_cgroup_of(const struct cf_cgroups *cgroups, int proc_fd, pid_t pid);

@@ -97,7 +97,9 @@ void cf_hold_listen(struct cf_keeper *k, struct cf_held *held)
             return;
         }
         switch (word.type) {
-        case CF_INIT_STARTED: cf_ladder_event(k, held, CF_EVENT_STARTED, pid); break;
+        case CF_INIT_STARTED:
+            cf_ladder_event(k, held, CF_EVENT_STARTED, (held->hold & CF_HOLD_PIDNS) != 0 ? pid : word.value);
+            break;
         case CF_INIT_FAILED: cf_ladder_event(k, held, CF_EVENT_FAILED, word.value > 0 ? word.value : EIO); break;
         case CF_INIT_LEFT: cf_ladder_event(k, held, CF_EVENT_LEFT, word.value); break;
         case CF_INIT_SIGNALED: cf_link_signaled(k, held); break;
@@ -164,6 +166,11 @@ static int send_signal(struct cf_keeper *k, struct cf_held *held, const struct c
     struct cf_init_order order = { .type = CF_INIT_SIGNAL, .signo = signo, .scope = scope->scope, .wake = wake,
                                    .answer = !wake, .since_ticks = scope->since_ticks };
 
+    if (only_subreaper(held) && wake) {             /* a rung of the ladder, where many stand at a time */
+        held->swept_signo = signo;
+        k->sweep_due = true;
+        return 0;
+    }
     if ((held->hold & HAS_INIT) != 0 && held->control_fd >= 0)
         return cf_packet_send(held->control_fd, &order, sizeof order, NULL, 0);
     if (!wake)
@@ -187,7 +194,8 @@ static void kill_cgroup(struct cf_keeper *k, struct cf_held *held)
     if (held->killed == 0 && count > 0)
         held->killed = (uint32_t)count;
     if (cf_cgroup_kill(&k->cgroups, held->cgroup) != 0)
-        cf_log(CF_LOG_ERROR, "session %llu: cannot write cgroup.kill of s%u", (unsigned long long)held->key, held->cgroup);
+        cf_log(CF_LOG_ERROR, "session %llu: cannot write cgroup.kill of s%u", (unsigned long long)held->key,
+               held->cgroup);
 }
 
 static void kill_all(struct cf_keeper *k, struct cf_held *held)

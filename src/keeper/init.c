@@ -252,7 +252,7 @@ static void start(struct init *init, const struct cf_init_order *order, const in
         fail(errno);
     init->leader_was = init->leader;
     init->started = true;
-    tell(CF_INIT_STARTED, 0, init->leader);
+    tell(CF_INIT_STARTED, init->leader, (init->birth->hold & CF_HOLD_PIDNS) != 0 ? init->leader : 0);
     cf_spawn_args_free(&args);
 }
 

@@ -25,7 +25,8 @@ struct cf_init_order {
 
 /* To the keeper. */
 enum cf_init_word_type {
-    CF_INIT_STARTED = 1,                /* sent in the leader's name, so that the kernel translates its pid */
+    CF_INIT_STARTED = 1,                /* value: the leader's pid; from inside a namespace sent in its name, so
+                                           that the kernel translates it */
     CF_INIT_FAILED = 2,                 /* value: errno; the init exits */
     CF_INIT_LEFT = 3,                   /* value: the leader's wait status */
     CF_INIT_KILLED = 4,                 /* value: how many were alive when SIGKILL went out */

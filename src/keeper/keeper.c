@@ -239,6 +239,8 @@ static void reap(struct cf_keeper *k)
             k->server_pid = 0;
             cf_link_read(k);            /* its last words may be a BYE */
             server_lost(k, WIFSIGNALED(status) ? "was killed" : "exited");
+            if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+                k->exit_status = WEXITSTATUS(status);       /* it has said why it could not go on */
         }
     }
 }

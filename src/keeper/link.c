@@ -40,7 +40,8 @@ static int put_owed(struct cf_keeper *k, const struct cf_held *held, uint32_t wh
 {
     struct cf_wire_spawned spawned = { .type = CF_WIRE_SPAWNED, .status = held->spawn_error, .key = held->key,
                                        .pid = held->leader_pid, .hold = held->hold };
-    struct cf_wire_signaled signaled = { .type = CF_WIRE_SIGNALED, .answers = held->signals_answered, .key = held->key };
+    struct cf_wire_signaled signaled = { .type = CF_WIRE_SIGNALED, .answers = held->signals_answered,
+                                         .key = held->key };
     struct cf_wire_left left = { .type = CF_WIRE_LEFT, .wait_status = held->wait_status, .key = held->key };
     struct cf_wire_ended ended = { .type = CF_WIRE_ENDED, .cause = held->cause, .key = held->key, .rung = held->rung,
                                    .wait_status = held->wait_status, .killed = held->killed,

@@ -45,7 +45,8 @@ static bool read_settings(struct program *p, int argc, char **argv, int *ret_sta
     if (args.help) {
         cf_buf_init(&help, 1u << 20);
         cf_settings_help(&help);
-        printf("usage: curfew serve [--config FILE] [--check-config] [settings]\n\n%s", help.data != NULL ? help.data : "");
+        printf("usage: curfew serve [--config FILE] [--check-config] [settings]\n\n%s",
+               help.data != NULL ? help.data : "");
         cf_buf_free(&help);
     } else if (complaints.count != 0) {
         fputs(complaints.lines.data != NULL ? complaints.lines.data : "out of memory\n", stderr);
@@ -67,7 +68,7 @@ static int settle_user(struct program *p, struct cf_error *error)
 
     if (name[0] == '\0') {
         if (geteuid() == 0)
-            cf_log(CF_LOG_WARNING, "sessions run as root: set user to have them run as someone else");
+            cf_log(CF_LOG_WARNING, "SESSIONS RUN AS ROOT: set user to have them run as someone else");
         return 0;
     }
     entry = getpwnam(name);
@@ -112,7 +113,8 @@ static int settle(struct program *p, struct cf_error *error)
 
     p->config.state_dir = s->state_dir;
     p->config.cgroup_root = s->cgroup_root;
-    p->config.max_sessions = (uint32_t)s->max_sessions + (uint32_t)s->warm_pool + 64;   /* those on their way out, too */
+    /* Room for those on their way out, too. */
+    p->config.max_sessions = (uint32_t)s->max_sessions + (uint32_t)s->warm_pool + 64;
     p->config.grace_ms = s->cleanup_on_shutdown ? s->grace / 1000000 : 0;
     if (cf_hold_parse(s->containment, &p->config.hold) != 0)
         return cf_error_set(error, CF_E_INVALID, "containment", "containment: no such word: %s", s->containment);

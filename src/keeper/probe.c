@@ -12,10 +12,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TRIAL_MS 5000                   /* for a child that has nothing to do; a machine that is slower is out of order */
+#define TRIAL_MS 5000                   /* for a child that has nothing to do */
 
 /* Strongest first. */
-static const uint32_t preferred[] = { CF_HOLD_CGROUP | CF_HOLD_PIDNS, CF_HOLD_CGROUP, CF_HOLD_PIDNS, CF_HOLD_SUBREAPER };
+static const uint32_t preferred[] = {
+    CF_HOLD_CGROUP | CF_HOLD_PIDNS, CF_HOLD_CGROUP, CF_HOLD_PIDNS, CF_HOLD_SUBREAPER,
+};
 
 const char *cf_hold_format(uint32_t hold, char *buf, size_t size)
 {
@@ -134,7 +136,8 @@ int cf_hold_probe(struct cf_keeper *k, struct cf_error *error)
         if (why != 0 && preferred[i] == wanted)
             return cf_error_set(error, CF_E_UNAVAILABLE, "containment", "%s does not work here: %s",
                                 cf_hold_format(wanted, word, sizeof word),
-                                why == ENOENT && k->cgroups.dir_fd < 0 ? "no cgroup of version 2 can be used" : strerror(why));
+                                why == ENOENT && k->cgroups.dir_fd < 0 ? "no cgroup of version 2 can be used"
+                                                                       : strerror(why));
         if (why != 0)
             continue;
         k->hold_offered |= preferred[i];

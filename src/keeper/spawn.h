@@ -10,7 +10,7 @@
 
 #define CF_SPAWN_STRINGS_MAX 32768u     /* arguments and variables together */
 #define CF_SPAWN_TARGETS_MAX 5          /* descriptors beside folder and argument block */
-#define CF_SPAWN_TARGET_LAST 255        /* highest number at which one may be placed */
+#define CF_SPAWN_TARGET_LAST 31         /* highest number at which one may be placed; what lies above is needed meanwhile */
 
 /* Whom sessions run as; when `set` is false, as the keeper itself. */
 struct cf_spawn_user {

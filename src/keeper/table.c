@@ -36,7 +36,8 @@ static void *widen(void *old, size_t old_bytes, size_t bytes)
 static int widen_arrays(struct cf_table *t)
 {
     uint32_t old = t->capacity, capacity = old != 0 ? old * 2 : CF_TABLE_CHUNK * 4;
-    struct cf_held **chunks = widen(t->chunks, old / CF_TABLE_CHUNK * sizeof *chunks, capacity / CF_TABLE_CHUNK * sizeof *chunks);
+    struct cf_held **chunks = widen(t->chunks, old / CF_TABLE_CHUNK * sizeof *chunks,
+                                    capacity / CF_TABLE_CHUNK * sizeof *chunks);
     int64_t *deadlines = widen(t->deadlines_ns, old * sizeof *deadlines, capacity * sizeof *deadlines);
     uint32_t *slots = widen(t->free_slots, old * sizeof *slots, capacity * sizeof *slots);
 

@@ -7,7 +7,7 @@
 
 #include <sys/types.h>
 
-/* STARTING → LIVE → LEFT → CLOSING → INTERRUPTED → KILLED → GONE → (free); ladder.c has the table of what leads where. */
+/* STARTING → LIVE → LEFT → CLOSING → INTERRUPTED → KILLED → GONE → (free); see the table in ladder.c. */
 enum cf_held_state {
     CF_HELD_FREE, CF_HELD_STARTING, CF_HELD_LIVE, CF_HELD_LEFT, CF_HELD_CLOSING, CF_HELD_INTERRUPTED,
     CF_HELD_KILLED, CF_HELD_GONE, CF_HELD_STATES
@@ -68,7 +68,7 @@ struct cf_held *cf_table_add(struct cf_table *t, uint64_t key);             /* N
 void cf_table_remove(struct cf_table *t, struct cf_held *held);
 /* Records whose process or cgroup this is.  0, or -1: out of memory. */
 int cf_table_pid_set(struct cf_table *t, struct cf_held *held, pid_t pid);
-void cf_table_pid_clear(struct cf_table *t, pid_t pid);                     /* before the number is free: at the reaping */
+void cf_table_pid_clear(struct cf_table *t, pid_t pid);                     /* at the reaping */
 int cf_table_cgroup_set(struct cf_table *t, struct cf_held *held, uint32_t cgroup);
 void cf_table_cgroup_clear(struct cf_table *t, struct cf_held *held);
 

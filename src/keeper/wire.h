@@ -119,8 +119,8 @@ struct cf_wire_signal {
 /* END: climb the ladder: close what the keeper holds of the session's stdin and stdout (the server closes
  * its own ends before it asks), 50 ms later, or a tenth of the grace if that is less, SIGINT and SIGCONT to every
  * process (a shell that sees its input closed goes by itself in that time), wait `grace_ms` or until nothing is left,
- * SIGKILL to the whole containment, prove it empty, report ENDED.  grace 0 kills at once.  A second END for a session that
- * is ending may only shorten the grace.  Unknown key: answered by ENDED with rung CF_RUNG_UNKNOWN. */
+ * SIGKILL to the whole containment, prove it empty, report ENDED.  grace 0 kills at once.  A second END for a
+ * session that is ending may only shorten the grace.  Unknown key: answered by ENDED with rung CF_RUNG_UNKNOWN. */
 struct cf_wire_end {
     uint32_t type;
     uint32_t pad;

@@ -41,7 +41,7 @@ void cf_driver_boot(struct cf_buf *out, const char *driver_path, const char *fol
      * interactive bash has them. */
     cf_buf_puts(out, "set +o history +H; history -c; unset HISTFILE; __cf_status() { return \"$1\"; }; __cf_d=");
     cf_driver_quote(out, folder);
-    cf_buf_printf(out, "; __cf_t=%s\n", token);
+    cf_buf_printf(out, "; __cf_t=%s; readonly __cf_d __cf_t\n", token);
     cf_driver_spare(out, driver_path);
     cf_driver_spare(out, driver_path);
 }

@@ -184,7 +184,9 @@ static void on_setup_done(void *arg, const struct cf_exec_result *result)
         struct cf_buf said;
         cf_buf_init(&said, 256);
         cf_capture_last(result->err, 200, &said);
-        cf_error_set(&why, CF_E_INVALID, "env", "the shell could not be set up: %s", said.data ? said.data : "no message");
+        bool there = !s->warm || cf_workspace_stands_in(s->cwd_fd, cf_shell_pid(s->shell));
+        cf_error_set(&why, there ? CF_E_INVALID : CF_E_WORKSPACE, there ? "env" : "workspace", "the shell could not be set up: %s",
+                     said.data ? said.data : "no message");
         cf_buf_free(&said);
         fail_start(s, &why);
         return;
@@ -316,8 +318,11 @@ void cf_sessions_create(struct cf_sessions *all, const struct cf_create *what, s
                             "\"workspace\" must be 1 to 64 of A-Z a-z 0-9 . _ - and must not begin with a dot");
     else
         code = admit(all, what, now, created, arg, &error);
-    if (code == CF_E_TOO_MANY_SESSIONS && evict(all, now) && park(all, what, created, arg) == 0)
-        return;
+    if (code == CF_E_TOO_MANY_SESSIONS && evict(all, now)) {
+        if (park(all, what, created, arg) == 0)
+            return;
+        code = cf_error_set(&error, CF_E_TOO_MANY, NULL, "%u creates wait for an emergency cleanup already", all->parked_count);
+    }
     if (code != 0)
         created(arg, 0, &error);
 }

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,6 +107,14 @@ static int write_driver(const struct cf_settings *settings, const char *path, st
     return 0;
 }
 
+/* Not refused: groups and access lists may open what the mode bits seem to close. */
+static void open_way(const struct cf_settings *s, const struct cf_identity *identity)
+{
+    char closed[PATH_MAX];
+    if (!cf_workspace_way(s->workspace_dir, s->state_dir, identity->uid, identity->gid, closed))
+        cf_log(CF_LOG_WARNING, "user %s cannot pass through %s to the workspaces", s->user, closed);
+}
+
 static int open_host(struct cf_server *server, char *const *environment, struct cf_error *error)
 {
     struct cf_identity identity;
@@ -120,8 +129,8 @@ static int open_host(struct cf_server *server, char *const *environment, struct 
         server->host.driver_path = NULL;
     if (server->host.scratch == NULL || server->host.driver_path == NULL)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
-    if (geteuid() == 0 && identity.uid == 0)
-        cf_log(CF_LOG_WARNING, "SESSIONS RUN AS ROOT: set user to run them as somebody else");
+    if (identity.uid != geteuid())
+        open_way(&server->settings, &identity);
     return write_driver(&server->settings, server->host.driver_path, error);
 }
 

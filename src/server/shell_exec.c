@@ -18,6 +18,8 @@
 
 /* From the last signal until the driver must have answered a probe. */
 #define SYNC_TIMEOUT_S 30
+/* From one attempt to kill what runs to the next: time for a bash to notice, but not for a loop to do much. */
+#define AGAIN_NS (50 * CF_NS_PER_MS)
 
 static void arm(struct cf_shell *s, int64_t after_ns)
 {
@@ -191,6 +193,18 @@ void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *s
         cf_shell_sync(s);
 }
 
+/* A loop of short commands (`while :; do sleep 0.1; done`) goes on with the next when one is killed, and bash overlooks an
+ * interrupt that meets it while a child is starting or ends by itself: so once it has come to killing, both are repeated. */
+static void kill_again(struct cf_shell *s)
+{
+    if (s->signals_pending == 0) {
+        s->signals_pending += 2;
+        cf_link_signal(s->host->link, s->key, SIGKILL, CF_SCOPE_YOUNG, s->run.since_ticks);
+        cf_link_signal(s->host->link, s->key, SIGINT, CF_SCOPE_GROUP, 0);
+    }
+    arm(s, AGAIN_NS);
+}
+
 void cf_shell_run_on_timer(struct cf_shell *s)
 {
     struct run *r = &s->run;
@@ -207,11 +221,16 @@ void cf_shell_run_on_timer(struct cf_shell *s)
         break;
     case STAGE_INTERRUPTED:
         r->stage = STAGE_KILLED;
+        r->give_up_ns = cf_clock_now().mono_ns + (grace > CF_NS_PER_S ? grace : CF_NS_PER_S);
         s->signals_pending++;
         cf_link_signal(s->host->link, s->key, SIGKILL, CF_SCOPE_YOUNG, r->since_ticks);
-        arm(s, grace > CF_NS_PER_S ? grace : CF_NS_PER_S);
+        arm(s, AGAIN_NS);
         break;
     case STAGE_KILLED:
+        if (cf_clock_now().mono_ns < r->give_up_ns) {
+            kill_again(s);
+            break;
+        }
         cf_shell_run_finish(s, 128 + SIGKILL, true);
         cf_shell_fail(s, CF_E_SHELL_DIED, "a command could not be interrupted");
         break;

@@ -17,6 +17,7 @@ struct run {
     char *text;
     size_t len;
     int64_t since_ns, timeout_ns;
+    int64_t give_up_ns;                 /* of STAGE_KILLED */
     uint64_t since_ticks;
     cf_exec_done *done;
     void *arg;

@@ -43,6 +43,31 @@ int cf_workspace_root(const char *path, int *ret_fd, struct cf_error *error)
     return 0;
 }
 
+static bool may_pass(const struct stat *st, uid_t uid, gid_t gid)
+{
+    return (st->st_mode & (st->st_uid == uid ? S_IXUSR : st->st_gid == gid ? S_IXGRP : S_IXOTH)) != 0;
+}
+
+bool cf_workspace_way(const char *root, const char *own, uid_t uid, gid_t gid, char *ret_closed)
+{
+    char part[PATH_MAX];
+    struct stat st;
+    size_t len = strlen(root);
+    for (size_t at = 1; at <= len && at < sizeof part; at++) {
+        if (root[at] != '/' && root[at] != '\0')
+            continue;
+        memcpy(part, root, at);
+        part[at] = '\0';
+        if (stat(part, &st) < 0 || may_pass(&st, uid, gid))
+            continue;
+        if (strcmp(part, own) == 0 && st.st_uid == geteuid() && chmod(part, (st.st_mode & 07777) | S_IXGRP | S_IXOTH) == 0)
+            continue;
+        memcpy(ret_closed, part, at + 1);
+        return false;
+    }
+    return true;
+}
+
 static int open_beneath(int dir_fd, const char *path, uint64_t resolve)
 {
     struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = resolve };

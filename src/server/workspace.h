@@ -11,6 +11,9 @@
 bool cf_workspace_name_ok(const char *name);
 /* Opens the folder that holds all workspaces, making it (and what leads to it) when missing. */
 int cf_workspace_root(const char *path, int *ret_fd, struct cf_error *error);
+/* Whether a user can walk by name to `root`; if not, ret_closed (PATH_MAX bytes) is the folder that stops it.  Only `own`, the
+ * server's state folder, is opened for passing through when that is needed: what must stay secret in it is closed by itself. */
+bool cf_workspace_way(const char *root, const char *own, uid_t uid, gid_t gid, char *ret_closed);
 /* Opens workspace `name`, making it for `uid` when missing, and in it `cwd` (NULL or relative, must exist), beneath `root_fd`
  * only: a link that leads out is refused.  *ret_fd is owned. */
 int cf_workspace_open(int root_fd, const char *name, const char *cwd, uid_t uid, gid_t gid, int *ret_fd,

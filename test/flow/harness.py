@@ -122,11 +122,14 @@ def flags(settings):
     return words
 
 
-def serve(*args, env=None, seconds=START_TIMEOUT, **settings):
+def serve(*args, env=None, prefix=(), seconds=START_TIMEOUT, **settings):
     """`curfew serve` that is expected to end by itself (a mistake in its settings): a CompletedProcess."""
-    return subprocess.run([curfew(), "serve", *args, *flags(settings)], env=env or clean_env(), stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds, text=True, errors="replace",
-                          check=False)
+    command = [*prefix, curfew(), "serve", *args, *flags(settings)]
+    try:
+        return subprocess.run(command, env=env or clean_env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=seconds, text=True, errors="replace", check=False)
+    except subprocess.TimeoutExpired as error:
+        raise AssertionError(f"it should have ended by itself: {command}: {error.stderr}") from None
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -442,7 +442,7 @@ def _(shell):
 @both("a command over its time is interrupted, told as timed_out, and the next command is clean")
 def _(shell):
     for command in ("sleep 100", "while :; do :; done", "yes | cat | cat >/dev/null", "(sleep 50; sleep 50)", "sleep 100; echo not here",
-                    "f() { while :; do sleep 0.01; done; }; f", "x=$(sleep 100)", "cat <(sleep 100)", "read x < <(sleep 100)",
+                    "x=$(sleep 100)", "cat <(sleep 100)", "read x < <(sleep 100)",
                     "for i in 1 2 3; do sleep 100; done", "sleep 100 | sleep 100", "time sleep 100", "wait_for() { until false; do :; done; }; wait_for"):
         got = shell.times_out(command)
         assert got["exit_code"] == 130 and "not here" not in got["stdout"], (command, got["exit_code"], got["stdout"][:200])
@@ -457,6 +457,16 @@ def _(shell):
         assert got["exit_code"] == 137, (command, got["exit_code"])
         shell.says("trap - INT; echo next", "next\n")
     assert not [line for line in shell.server.processes().values() if "sleep 100" in line], shell.server.processes()
+
+
+@both("loops of short commands, which lose an interrupt now and then, come to an end too, and the session stays")
+def _(shell):
+    for command in ("while :; do sleep 0.01; done", "f() { while :; do true | /bin/true; done; }; f", "while sleep 0.001; do :; done",
+                    "for i in {1..1000}; do python3 -c 'import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(9)'; done",
+                    "until bash -c 'exit 1'; do :; done; echo not here"):
+        got = shell.times_out(command, within=PROMPTLY + KILL_GRACE)
+        assert got["exit_code"] in (130, 137), (command, got["exit_code"])
+        shell.says("echo next", "next\n")
 
 
 @both("a shell that no interrupt reaches is given up: timed_out, and the session has failed")

@@ -108,7 +108,8 @@ void peer_send(struct peer *p, const void *data, size_t len, const int *fds, siz
         fprintf(stderr, "cannot send to the keeper: %s\n", strerror(errno));
 }
 
-static int block_fd(const struct peer *p, const char *script, uint32_t *ret_argc, uint32_t *ret_envc, uint32_t *ret_bytes)
+static int block_fd(const struct peer *p, const char *script, uint32_t *ret_argc, uint32_t *ret_envc,
+                    uint32_t *ret_bytes)
 {
     char block[16384];
     size_t at = 0;
