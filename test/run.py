@@ -197,7 +197,7 @@ def environment(program, build, folder):
     env.update(
         CURFEW_BUILD=build, CURFEW_SOURCE=ROOT, CMOCKA_MESSAGE_OUTPUT="TAP", PYTHONDONTWRITEBYTECODE="1",
         PYTHONUNBUFFERED="1", TMPDIR=folder, LC_ALL=env.get("LC_ALL", "C.UTF-8"),
-        ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1" + log,
+        ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1" + log,
         LSAN_OPTIONS="print_suppressions=0", UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1" + log)
     env.update(program.env)
     return env

@@ -42,6 +42,15 @@ enum cf_phase {
     CF_PHASE_ENDING,                    /* every session is on its way out, none comes in */
 };
 
+/* A containment without its session: what a spare is, and what a start takes over. */
+struct cf_berth {
+    uint32_t hold;                      /* CF_HOLD_*; 0: there is none */
+    uint32_t cgroup;                    /* its number; 0: none */
+    int cgroup_fd;                      /* only where no init is in it yet; -1: none */
+    pid_t init_pid;                     /* our child; 0: none */
+    int control_fd;                     /* to the init; -1: none */
+};
+
 struct cf_keeper {
     struct cf_keeper_config config;
     const struct cf_hold_ops *ops;
@@ -53,6 +62,8 @@ struct cf_keeper {
     bool user_namespace;                /* a PID namespace takes one, as the keeper is not root */
     uint32_t swept;
     uint32_t last_cgroup;
+    struct cf_berth spare;
+    int64_t spare_due_ns;               /* when the next spare is made; CF_NEVER_NS: no need */
     bool sweep_due;                     /* some session has a swept_signo */
     int proc_fd, epoll_fd, signal_fd;
     int64_t now_ns;                     /* read once each turn of the loop */

@@ -5,6 +5,7 @@
 #include "keeper/init.h"
 #include "keeper/ladder.h"
 #include "keeper/link.h"
+#include "keeper/spare.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -27,18 +28,11 @@ static void kill_child(pid_t pid)
 
 /* --- start --- */
 
-static int start_init(struct cf_keeper *k, struct cf_held *held, const struct cf_spawn_plan *plan, const int *fds,
-                      int cgroup_fd)
+static int start_init(struct cf_keeper *k, struct cf_held *held, const struct cf_spawn_plan *plan, const int *fds)
 {
-    struct cf_init_birth birth = { .hold = held->hold, .user = k->config.user, .uid = geteuid(), .gid = getegid(),
-                                   .user_namespace = (held->hold & CF_HOLD_PIDNS) != 0 && k->user_namespace };
     struct cf_init_order order = { .type = CF_INIT_START, .plan = *plan };
-    pid_t pid = cf_init_spawn(&birth, cgroup_fd, &held->control_fd);
 
-    if (pid < 0)
-        return errno;
-    held->init_pid = pid;
-    if (cf_table_pid_set(&k->table, held, pid) != 0)
+    if (cf_table_pid_set(&k->table, held, held->init_pid) != 0)
         return ENOMEM;
     if (cf_keeper_watch(k, CF_WATCH_CONTROL, held, held->control_fd, EPOLLIN) != 0)
         return errno;
@@ -70,17 +64,17 @@ static int start_leader(struct cf_keeper *k, struct cf_held *held, const struct 
 
 static int start(struct cf_keeper *k, struct cf_held *held, const struct cf_spawn_plan *plan, const int *fds)
 {
-    CF_FD_AUTO cgroup_fd = -1;
+    struct cf_berth berth;
+    int error = cf_spare_take(k, held->hold, &berth);
+    CF_FD_AUTO cgroup_fd = error == 0 ? berth.cgroup_fd : -1;
 
-    if ((held->hold & CF_HOLD_CGROUP) != 0) {
-        cgroup_fd = cf_cgroup_make(&k->cgroups, ++k->last_cgroup);
-        if (cgroup_fd < 0)
-            return errno;
-        if (cf_table_cgroup_set(&k->table, held, k->last_cgroup) != 0)
-            return ENOMEM;
-    }
-    return (held->hold & HAS_INIT) != 0 ? start_init(k, held, plan, fds, cgroup_fd)
-                                        : start_leader(k, held, plan, fds, cgroup_fd);
+    if (error != 0)
+        return error;
+    held->init_pid = berth.init_pid;
+    held->control_fd = berth.control_fd;
+    if (berth.cgroup != 0 && cf_table_cgroup_set(&k->table, held, berth.cgroup) != 0)
+        return ENOMEM;
+    return held->init_pid != 0 ? start_init(k, held, plan, fds) : start_leader(k, held, plan, fds, cgroup_fd);
 }
 
 /* --- what comes back --- */
@@ -282,7 +276,8 @@ unsigned cf_hold_strays(struct cf_keeper *k)
     for (size_t i = 0; i < procs.count; i++) {
         struct cf_proc *p = &procs.list[i];
 
-        p->owner = p->ppid == self && p->pid != k->server_pid && cf_table_by_pid(&k->table, p->pid) == NULL &&
+        p->owner = p->ppid == self && p->pid != k->server_pid && p->pid != k->spare.init_pid &&
+            cf_table_by_pid(&k->table, p->pid) == NULL &&
             (k->cgroups.dir_fd < 0 || cf_cgroup_of(&k->cgroups, k->proc_fd, p->pid) == 0);
     }
     cf_procs_spread(&procs);

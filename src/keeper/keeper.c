@@ -6,6 +6,7 @@
 #include "keeper/init.h"
 #include "keeper/ladder.h"
 #include "keeper/link.h"
+#include "keeper/spare.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -115,6 +116,8 @@ int cf_keeper_new(const struct cf_keeper_config *config, struct cf_keeper **ret_
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     k->config = *config;
     k->ops = cf_hold_ops();
+    k->spare = (struct cf_berth){ .control_fd = -1, .cgroup_fd = -1 };
+    k->spare_due_ns = CF_NEVER_NS;
     k->link.fd = k->cgroups.dir_fd = k->proc_fd = k->epoll_fd = k->signal_fd = -1;
     k->phase_until_ns = CF_NEVER_NS;
     cf_table_init(&k->table, config->max_sessions);
@@ -132,6 +135,7 @@ void cf_keeper_free(struct cf_keeper **keeper)
 
     if (k == NULL)
         return;
+    cf_spare_drop(k);
     cf_link_drop(k);
     cf_table_free(&k->table);
     cf_cgroups_close(&k->cgroups);
@@ -151,6 +155,7 @@ uint32_t cf_keeper_hold(const struct cf_keeper *k)
 
 void cf_keeper_end_all(struct cf_keeper *k, enum cf_end_cause cause, int64_t grace_ms)
 {
+    cf_spare_drop(k);
     k->phase = CF_PHASE_ENDING;
     k->phase_until_ns = k->now_ns + grace_ms * CF_NS_PER_MS + SERVER_EXTRA_NS;
     for (uint32_t slot = 0; slot < k->table.chunk_count * CF_TABLE_CHUNK; slot++) {
@@ -224,6 +229,11 @@ static void reap(struct cf_keeper *k)
         info.si_pid = 0;
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
             return;
+        if (info.si_pid == k->spare.init_pid) {
+            (void)waitpid(info.si_pid, &status, WNOHANG);
+            cf_spare_lost(k);
+            continue;
+        }
         held = cf_table_by_pid(&k->table, info.si_pid);
         if (held == NULL && k->cgroups.dir_fd >= 0 && info.si_pid != k->server_pid) {
             held = cf_table_by_cgroup(&k->table, cf_cgroup_of(&k->cgroups, k->proc_fd, info.si_pid));
@@ -292,10 +302,13 @@ static void run_timers(struct cf_keeper *k)
 static int pause_ms(const struct cf_keeper *k)
 {
     int64_t until_ns = k->table.soonest_ns < k->phase_until_ns ? k->table.soonest_ns : k->phase_until_ns;
-    int64_t left_ns = until_ns - cf_clock_now().mono_ns;
+    int64_t left_ns;
 
+    if (k->spare_due_ns < until_ns)
+        until_ns = k->spare_due_ns;
     if (until_ns == CF_NEVER_NS)
         return -1;
+    left_ns = until_ns - cf_clock_now().mono_ns;
     if (left_ns <= 0)
         return 0;
     return left_ns / CF_NS_PER_MS >= 3600000 ? 3600000 : (int)((left_ns + CF_NS_PER_MS - 1) / CF_NS_PER_MS);
@@ -338,6 +351,7 @@ static void turn(struct cf_keeper *k)
         handle(k, &events[i]);
     run_timers(k);
     cf_hold_sweep(k);
+    cf_spare_turn(k);
 }
 
 int cf_keeper_serve(struct cf_keeper *k, int server_fd, pid_t server_pid)

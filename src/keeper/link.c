@@ -142,6 +142,7 @@ static int hello(struct cf_keeper *k, const struct cf_wire_hello *request)
         return -1;
     }
     k->link.state = CF_WIRE_C_READY;
+    k->spare_due_ns = k->now_ns;
     return put(k, &welcome, sizeof welcome);
 }
 

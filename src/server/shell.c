@@ -195,21 +195,19 @@ static int say_boot(struct cf_shell *s, struct cf_error *error)
     return written ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "cannot write to the shell");
 }
 
-int cf_shell_start(const struct cf_shell_host *host, uint64_t key, int cwd_fd, const struct cf_shell_events *events, void *arg,
-                   struct cf_shell **ret, struct cf_error *error)
+int cf_shell_start(const struct cf_shell_host *host, uint64_t key, struct cf_channel *channel, int cwd_fd,
+                   const struct cf_shell_events *events, void *arg, struct cf_shell **ret, struct cf_error *error)
 {
-    char folder[1200];
     int theirs[3] = { -1, -1, -1 };
     struct cf_shell *s = calloc(1, sizeof *s);
-    if (s == NULL)
+    if (s == NULL) {
+        cf_channel_close(&channel);
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    }
     *s = (struct cf_shell){ .host = host, .events = *events, .arg = arg, .key = key, .state = CF_SHELL_BOOTING,
-                            .request_fd = -1, .boot_fd = -1, .status_fd = -1 };
+                            .channel = channel, .request_fd = -1, .boot_fd = -1, .status_fd = -1 };
     cf_buf_init(&s->status, CF_STATUS_MAX);
-    snprintf(folder, sizeof folder, "%s/sessions/%llx", host->settings->runtime_dir, (unsigned long long)key);
     int code = cf_driver_token(s->token) == 0 ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
-    if (code == 0)
-        code = cf_channel_open(host->loop, folder, host->uid, host->gid, host->scratch, host->scratch_bytes, &s->channel, error);
     if (code == 0)
         code = open_pipes(s, theirs, error);
     if (code == 0)
@@ -271,6 +269,12 @@ void cf_shell_end(struct cf_shell *s, int64_t grace_ns)
 
 void cf_shell_on_spawned(struct cf_shell *s, const struct cf_wire_spawned *report)
 {
+    if (report->status != 0 && s->ending) {
+        /* The keeper had its END before the leader was there: it says so by this report alone. */
+        struct cf_wire_ended nothing = { .type = CF_WIRE_ENDED, .cause = CF_CAUSE_ASKED, .key = s->key, .rung = CF_RUNG_UNKNOWN };
+        cf_shell_on_ended(s, &nothing);
+        return;
+    }
     if (report->status != 0) {
         cf_shell_fail(s, CF_E_SPAWN, "cannot start %s: %s", s->host->settings->shell, strerror(report->status));
         return;

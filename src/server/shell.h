@@ -33,6 +33,11 @@ struct cf_exec_result {
     const struct cf_capture *out, *err;
 };
 
+/* Loop priorities: work that nobody waits for runs when nothing else is to do. */
+#define CF_SHELL_PRIORITIES 3
+#define CF_SHELL_PRIORITY_IDLE 2
+
+struct cf_channel;
 struct cf_shell;
 
 /* What all shells of a server share; borrowed for their life. */
@@ -57,9 +62,10 @@ struct cf_shell_events {
 
 typedef void cf_exec_done(void *arg, const struct cf_exec_result *result);
 
-/* Asks the keeper for a shell under `key` that starts in the folder `cwd_fd` (borrowed). */
-int cf_shell_start(const struct cf_shell_host *host, uint64_t key, int cwd_fd, const struct cf_shell_events *events, void *arg,
-                   struct cf_shell **ret, struct cf_error *error);
+/* Asks the keeper for a shell under `key` that starts in the folder `cwd_fd` (borrowed) and prints to `channel`, which it takes
+ * over, also when it fails. */
+int cf_shell_start(const struct cf_shell_host *host, uint64_t key, struct cf_channel *channel, int cwd_fd,
+                   const struct cf_shell_events *events, void *arg, struct cf_shell **ret, struct cf_error *error);
 /* Only when it is not with the keeper any more (after `ended`, or `failed` at spawn) or the server is going down. */
 void cf_shell_free(struct cf_shell **shell);
 /* Who gets its events from now on. */

@@ -18,8 +18,9 @@
 
 /* From the last signal until the driver must have answered a probe. */
 #define SYNC_TIMEOUT_S 30
-/* From one attempt to kill what runs to the next: time for a bash to notice, but not for a loop to do much. */
-#define AGAIN_NS (50 * CF_NS_PER_MS)
+/* While what runs is being killed: from an interrupt to the next kill, and at least from a kill to the next interrupt. */
+#define AGAIN_NS (40 * CF_NS_PER_MS)
+#define SOON_NS (5 * CF_NS_PER_MS)
 
 static void arm(struct cf_shell *s, int64_t after_ns)
 {
@@ -81,13 +82,13 @@ static int write_request(struct cf_shell *s, struct cf_error *error)
 static int begin(struct cf_shell *s, struct cf_error *error)
 {
     cf_channel_begin(s->channel, &s->run.out, &s->run.err);
+    s->run.since_ticks = boot_ticks();  /* before the shell can start anything for it */
     int code = write_request(s, error);
     if (code != 0) {
         cf_channel_begin(s->channel, NULL, NULL);
         return code;
     }
     s->run.written = true;
-    s->run.since_ticks = boot_ticks();
     s->state = CF_SHELL_RUNNING;
     arm(s, s->run.timeout_ns);
     return 0;
@@ -193,16 +194,22 @@ void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *s
         cf_shell_sync(s);
 }
 
-/* A loop of short commands (`while :; do sleep 0.1; done`) goes on with the next when one is killed, and bash overlooks an
- * interrupt that meets it while a child is starting or ends by itself: so once it has come to killing, both are repeated. */
+/* A loop of commands goes on with the next when one is killed.  bash leaves it when a command dies of an interrupt, but
+ * overlooks one that meets it while it waits for a command that then ends in another way: so once it has come to killing,
+ * kill and interrupt alternate, and the interrupt comes while the next command still starts and cannot ignore it yet. */
 static void kill_again(struct cf_shell *s)
 {
-    if (s->signals_pending == 0) {
-        s->signals_pending += 2;
-        cf_link_signal(s->host->link, s->key, SIGKILL, CF_SCOPE_YOUNG, s->run.since_ticks);
-        cf_link_signal(s->host->link, s->key, SIGINT, CF_SCOPE_GROUP, 0);
+    struct run *r = &s->run;
+    if (s->signals_pending > 0) {
+        arm(s, SOON_NS);
+        return;
     }
-    arm(s, AGAIN_NS);
+    bool kill = r->attempts++ % 2 != 0;
+    s->signals_pending++;
+    cf_link_signal(s->host->link, s->key, kill ? SIGKILL : SIGINT, kill ? CF_SCOPE_YOUNG : CF_SCOPE_GROUP,
+                   kill ? r->since_ticks : 0);
+    /* How soon a bash goes on depends on how busy the machine is: 5, 10, 20, 40 ms. */
+    arm(s, kill ? SOON_NS << (r->attempts / 2 % 4) : AGAIN_NS);
 }
 
 void cf_shell_run_on_timer(struct cf_shell *s)

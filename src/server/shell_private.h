@@ -18,6 +18,7 @@ struct run {
     size_t len;
     int64_t since_ns, timeout_ns;
     int64_t give_up_ns;                 /* of STAGE_KILLED */
+    unsigned attempts;                  /* in it, after the first */
     uint64_t since_ticks;
     cf_exec_done *done;
     void *arg;

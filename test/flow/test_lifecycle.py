@@ -1,4 +1,7 @@
-"""A session's life over HTTP: created, used, limited, ended by whatever rule, remembered; and the server's own end."""
+"""A session's life over HTTP: created, used, limited, ended by whatever rule, remembered; and the server's own end.
+
+budget: 240
+"""
 import os
 import re
 import signal
@@ -516,7 +519,7 @@ def _():
         with hold(containment=containment, warm_pool=0) as s:
             made = s.create()["session_id"]
             s.exec(made, "setsid nohup sleep 600 >/dev/null 2>&1 & (trap '' INT TERM HUP; sleep 600) & disown -a")
-            assert len([line for line in s.processes().values() if line.startswith("sleep")]) == 2
+            wait_for(lambda: len([line for line in s.processes().values() if line.startswith("sleep")]) == 2, "both run")
             s.kill()
             s.start()
             # The first to look, so that nothing of the old can hide behind the new.
