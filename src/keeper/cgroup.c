@@ -122,10 +122,17 @@ static int kill_at(int dir_fd, const char *path)
 int cf_cgroup_make(const struct cf_cgroups *cgroups, uint32_t number)
 {
     char path[64];
+    int fd, saved;
 
     if (mkdirat(cgroups->dir_fd, name_of(number, "", path, sizeof path), 0755) != 0)
         return -1;
-    return openat(cgroups->dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    fd = openat(cgroups->dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        saved = errno;
+        (void)unlinkat(cgroups->dir_fd, path, AT_REMOVEDIR);
+        errno = saved;
+    }
+    return fd;
 }
 
 int cf_cgroup_kill(const struct cf_cgroups *cgroups, uint32_t number)

@@ -8,7 +8,7 @@ const struct cf_hold_ops *cf_hold_ops(void);
 
 /* Reads what the session's init has said, and passes it to the ladder. */
 void cf_hold_listen(struct cf_keeper *k, struct cf_held *held);
-/* A child of ours is dead (and not reaped yet): whose it was.  *ret_held is NULL for one that is in no session. */
+/* A child of ours, the session's init or leader, was reaped with this status. */
 void cf_hold_reaped(struct cf_keeper *k, struct cf_held *held, pid_t pid, int wait_status);
 
 /* Brings every session held by a subreaper alone the signal that it waits for: one look at all processes of the

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef CURFEW_LIBEXECDIR
@@ -80,6 +81,8 @@ static int settle_user(struct program *p, struct cf_error *error)
         return 0;
     if (getgrouplist(name, entry->pw_gid, p->groups, &count) < 0)
         return cf_error_set(error, CF_E_INVALID, "user", "user: %s is in more than %d groups", name, GROUPS_MAX);
+    /* Sessions have to get through folders that a stricter mask, inherited from who started us, would shut to them. */
+    umask(022);
     p->config.user = (struct cf_spawn_user){ .set = true, .uid = entry->pw_uid, .gid = entry->pw_gid,
                                              .groups = p->groups, .group_count = (size_t)count };
     return 0;
@@ -126,7 +129,7 @@ static int settle(struct program *p, struct cf_error *error)
 static void become_server(char **argv, int fd, pid_t keeper_pid)
 {
     char path[4096];
-    sigset_t none;
+    sigset_t later;
     ssize_t length;
     char *slash;
 
@@ -137,8 +140,11 @@ static void become_server(char **argv, int fd, pid_t keeper_pid)
         return;
     if (fd == CF_WIRE_SERVER_FD ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, CF_WIRE_SERVER_FD) < 0)
         return;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    /* What tells it to go waits until it can hear that (cf_shutdown_prepare), and does not kill it while it starts. */
+    sigemptyset(&later);
+    sigaddset(&later, SIGTERM);
+    sigaddset(&later, SIGINT);
+    sigprocmask(SIG_SETMASK, &later, NULL);
     length = readlink("/proc/self/exe", path, sizeof path - 32);
     path[length > 0 ? length : 0] = '\0';
     slash = strrchr(path, '/');
@@ -189,6 +195,17 @@ static int keep(struct program *p, char **argv, struct cf_error *error)
     return outcome;
 }
 
+/* A descriptor 0, 1 or 2 that came closed would be taken by the lock or a socket, and the log be written to that. */
+static void fill_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    cf_fd_close(&fd);
+}
+
 int main(int argc, char **argv)
 {
     static struct program program = { .lock_fd = -1 };
@@ -196,6 +213,7 @@ int main(int argc, char **argv)
     struct cf_error error = { 0 };
     int status;
 
+    fill_descriptors();
     if (read_settings(&program, argc, argv, &status))
         return status;
     cf_log_init("keeper", CF_LOG_INFO);

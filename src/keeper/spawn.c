@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -142,6 +144,27 @@ IN_CHILD static int become(const struct cf_spawn_user *user)
     return (int)syscall(SYS_setresuid, user->uid, user->uid, user->uid);
 }
 
+/* The folder's descriptor comes from the server's mount namespace; in another one the kernel calls such a folder
+ * unreachable, and a shell takes longer to find out where it is than to start.  So it is entered once more, by its
+ * path, if that leads to the same folder. */
+IN_CHILD static int enter(int folder)
+{
+    char link[32], path[PATH_MAX];
+    struct stat want, have;
+    ssize_t length;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+    length = readlink(link, path, sizeof path - 1);
+    if (fchdir(folder) != 0 || fstat(folder, &want) != 0)
+        return -1;
+    if (length <= 0)
+        return 0;
+    path[length] = '\0';
+    if (chdir(path) != 0 || stat(".", &have) != 0 || have.st_dev != want.st_dev || have.st_ino != want.st_ino)
+        return fchdir(folder);
+    return 0;
+}
+
 IN_CHILD static int live(void *context)
 {
     const struct birth *birth = context;
@@ -157,7 +180,7 @@ IN_CHILD static int live(void *context)
         goto fail;
     umask(022);
     /* The folder and the program are opened as the session's user: what he may not enter stays shut. */
-    if (become(&birth->user) != 0 || fchdir(folder) != 0)
+    if (become(&birth->user) != 0 || enter(folder) != 0)
         goto fail;
     /* After the change of user, which clears it.  A parent that died before was missed, so look. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)

@@ -159,9 +159,14 @@ int cf_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t 
                               .scratch = scratch, .scratch_bytes = scratch_bytes };
     cf_capture_init(&c->late, LATE_BYTES);
     int code = 0;
-    if (mkdir(path, 0700) < 0 || (c->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)) < 0 ||
-        (uid != geteuid() && fchown(c->dir_fd, uid, gid) < 0))
+    bool made = mkdir(path, 0700) == 0;
+    /* The folder stays ours: a session that runs as another user opens what is in it by name and can put nothing there. */
+    if (!made || (c->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)) < 0 ||
+        (uid != geteuid() && fchmod(c->dir_fd, 0711) < 0)) {
         code = cf_error_set(error, CF_E_SYSTEM, NULL, "cannot make the folder %s: %s", path, strerror(errno));
+        if (made && c->dir_fd < 0)
+            (void)rmdir(path);
+    }
     if (code == 0)
         code = pair_open(c, &c->current, error);
     if (code != 0) {

@@ -18,7 +18,7 @@
 
 struct cf_channel;
 
-/* Makes the folder `path` (which must not exist) for `uid`, and the first pair in it.  `scratch` (of `scratch_bytes`) is shared by all
+/* Makes the folder `path` (which must not exist), and the first pair in it, for `uid`.  `scratch` (of `scratch_bytes`) is shared by all
  * channels of the loop and borrowed. */
 int cf_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t gid, char *scratch, size_t scratch_bytes,
                     struct cf_channel **ret, struct cf_error *error);

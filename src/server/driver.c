@@ -2,7 +2,6 @@
 #include "server/driver.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,10 +9,13 @@
 
 int cf_driver_token(char *token)
 {
-    uint64_t random;
-    if (getrandom(&random, sizeof random, 0) != sizeof random)
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
+    unsigned char random[CF_DRIVER_TOKEN - 1];
+    if (getrandom(random, sizeof random, 0) != sizeof random)
         return -1;
-    snprintf(token, CF_DRIVER_TOKEN, "%016llx", (unsigned long long)random);
+    for (size_t i = 0; i < sizeof random; i++)
+        token[i] = letters[random[i] % 64];
+    token[sizeof random] = '\0';
     return 0;
 }
 

@@ -8,7 +8,7 @@
 
 #define CF_DRIVER_REQUEST_FD 18         /* as driver.bash has them */
 #define CF_DRIVER_STATUS_FD 19
-#define CF_DRIVER_TOKEN 17              /* hex digits and NUL */
+#define CF_DRIVER_TOKEN 9               /* 8 characters of 6 random bits, and NUL; the shell reads a byte a system call */
 /* Longer text goes by file: one write of a request then always fits an empty pipe. */
 #define CF_DRIVER_INLINE_MAX 16384
 

@@ -35,9 +35,12 @@ static int add(struct cf_identity *id, size_t *count, const char *name, const ch
     return 0;
 }
 
+/* The user that the setting names; without one the caller's own, or NULL where no name belongs to its uid. */
 static const struct passwd *look_up(const struct cf_settings *settings, struct cf_error *error)
 {
     errno = 0;
+    if (settings->user[0] == '\0')
+        return getpwuid(geteuid());
     const struct passwd *user = getpwnam(settings->user);
     if (user == NULL)
         cf_error_set(error, CF_E_INVALID, "user", "there is no user %s%s%s", settings->user, errno ? ": " : "",
@@ -49,25 +52,34 @@ static const struct passwd *look_up(const struct cf_settings *settings, struct c
     return user;
 }
 
+static bool has(const struct cf_identity *id, size_t count, const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(id->env[i], name, len) == 0 && id->env[i][len] == '=')
+            return true;
+    return false;
+}
+
+/* What env_pass names, and the four variables that say who one is: those of the user that the setting names, else the
+ * inherited ones, else the caller's own.  Without them a bash looks the user up at each start. */
 static int fill_env(struct cf_identity *id, const struct cf_settings *settings, char *const *environment, const struct passwd *user)
 {
-    static const char *const own[] = { "HOME", "USER", "LOGNAME", "SHELL" };
+    const char *const own[][2] = { { "HOME", user != NULL ? user->pw_dir : "/" }, { "USER", user != NULL ? user->pw_name : NULL },
+                                   { "LOGNAME", user != NULL ? user->pw_name : NULL }, { "SHELL", settings->shell } };
     size_t count = 0;
     int failed = 0;
     for (; *environment != NULL; environment++) {
         size_t len = strcspn(*environment, "=");
         bool users = false;
         for (size_t i = 0; i < 4; i++)
-            users |= user != NULL && strlen(own[i]) == len && strncmp(own[i], *environment, len) == 0;
+            users |= settings->user[0] != '\0' && strlen(own[i][0]) == len && strncmp(own[i][0], *environment, len) == 0;
         if (listed(settings->env_pass, *environment, len) && !users)
             failed |= add(id, &count, *environment, NULL);
     }
-    if (user != NULL) {
-        failed |= add(id, &count, "HOME", user->pw_dir);
-        failed |= add(id, &count, "USER", user->pw_name);
-        failed |= add(id, &count, "LOGNAME", user->pw_name);
-        failed |= add(id, &count, "SHELL", settings->shell);
-    }
+    for (size_t i = 0; i < 4; i++)
+        if (own[i][1] != NULL && !has(id, count, own[i][0]))
+            failed |= add(id, &count, own[i][0], own[i][1]);
     failed |= add(id, &count, "HISTFILE", "/dev/null");     /* an interactive bash would read the user's own; the driver unsets it */
     return failed;
 }
@@ -75,11 +87,10 @@ static int fill_env(struct cf_identity *id, const struct cf_settings *settings, 
 int cf_identity_make(const struct cf_settings *settings, char *const *environment, struct cf_identity *ret, struct cf_error *error)
 {
     struct cf_identity id = { .uid = geteuid(), .gid = getegid(), .env = calloc(ENV_MAX + 1, sizeof(char *)) };
-    const struct passwd *user = NULL;
     if (id.env == NULL)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    const struct passwd *user = look_up(settings, error);
     if (settings->user[0] != '\0') {
-        user = look_up(settings, error);
         if (user == NULL) {
             cf_identity_free(&id);
             return CF_E_INVALID;

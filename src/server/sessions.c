@@ -18,7 +18,6 @@
 
 /* Creates that may wait for an emergency cleanup at a time. */
 #define PARKED_MAX 1024
-#define SETUP_TIMEOUT_NS (30 * CF_NS_PER_S)
 
 struct cf_sessions *cf_sessions_new(struct cf_server *server, struct cf_shells *shells)
 {
@@ -157,13 +156,11 @@ static void fail_start(struct session *s, const struct cf_error *why)
     cf_sessions_end(s->all, s->handle, CF_REASON_FAILED, why->text, 0);
 }
 
+/* From now on it is somebody's; a shell that is still on its way to its folder takes its first command when it is there. */
 static void become_active(struct session *s)
 {
     struct cf_now now = cf_clock_now();
     struct cf_session row;
-    free(s->setup);
-    s->setup = NULL;
-    cf_fd_close(&s->cwd_fd);
     s->started = true;
     cf_core_started(s->all->server->core, s->handle, now.mono_ns);
     if (cf_core_get(s->all->server->core, s->handle, now.mono_ns, &row))
@@ -171,47 +168,56 @@ static void become_active(struct session *s)
     answer_created(s, NULL);
 }
 
-static void on_setup_done(void *arg, const struct cf_exec_result *result)
+/* Whether the shell is where and what its session was promised. */
+static int check_setup(struct session *s, int exit_code, struct cf_error *error)
+{
+    struct cf_buf said;
+    bool there = !s->warm || cf_workspace_stands_in(s->cwd_fd, cf_shell_pid(s->shell));
+    if (!there)
+        return cf_error_set(error, CF_E_WORKSPACE, "workspace", "the workspace folder was moved while the session started");
+    if (exit_code == 0)
+        return 0;
+    cf_buf_init(&said, 256);
+    cf_shell_last_output(s->shell, 255, &said);
+    cf_error_set(error, CF_E_INVALID, "env", "the shell could not be set up: %s", said.len > 0 ? said.data : "no message");
+    cf_buf_free(&said);
+    return CF_E_INVALID;
+}
+
+static void on_prepared(struct cf_shell *shell, void *arg, int exit_code)
 {
     struct session *s = arg;
     struct cf_error why;
-    if (result->shell_left) {
-        cf_error_set(&why, CF_E_SHELL_DIED, NULL, "the session's shell ended while it was set up");
+    int code = check_setup(s, exit_code, &why);
+    free(s->setup);
+    s->setup = NULL;
+    cf_fd_close(&s->cwd_fd);
+    if (code != 0 && s->started)
+        cf_sessions_on_failed(shell, s, &why);
+    else if (code != 0)
         fail_start(s, &why);
-        return;
-    }
-    if (result->exit_code != 0 || result->timed_out) {
-        struct cf_buf said;
-        cf_buf_init(&said, 256);
-        cf_capture_last(result->err, 200, &said);
-        bool there = !s->warm || cf_workspace_stands_in(s->cwd_fd, cf_shell_pid(s->shell));
-        cf_error_set(&why, there ? CF_E_INVALID : CF_E_WORKSPACE, there ? "env" : "workspace", "the shell could not be set up: %s",
-                     said.data ? said.data : "no message");
-        cf_buf_free(&said);
-        fail_start(s, &why);
-        return;
-    }
-    if (s->warm && !cf_workspace_stands_in(s->cwd_fd, cf_shell_pid(s->shell))) {
-        cf_error_set(&why, CF_E_WORKSPACE, "workspace", "the workspace folder was moved while the session started");
-        fail_start(s, &why);
-        return;
-    }
-    become_active(s);
+    else if (!s->started)
+        become_active(s);
 }
 
+/* What the caller asked for of the environment may fail, and is waited for; that a warm shell goes to its folder is not. */
 static void on_ready(struct cf_shell *shell, void *arg)
 {
     struct session *s = arg;
     struct cf_error error;
-    if (s->setup == NULL)
+    if (s->setup == NULL) {
+        cf_fd_close(&s->cwd_fd);
         become_active(s);
-    else if (cf_shell_exec(shell, s->setup, strlen(s->setup), SETUP_TIMEOUT_NS, cf_clock_now(), on_setup_done, s, &error) != 0)
+    } else if (cf_shell_prepare(shell, s->setup, &error) != 0) {
         fail_start(s, &error);
+    } else if (!s->has_env) {
+        become_active(s);
+    }
 }
 
 const struct cf_shell_events *cf_sessions_events(void)
 {
-    static const struct cf_shell_events events = { .ready = on_ready, .left = cf_sessions_on_left,
+    static const struct cf_shell_events events = { .ready = on_ready, .prepared = on_prepared, .left = cf_sessions_on_left,
                                                    .ended = cf_sessions_on_ended, .failed = cf_sessions_on_failed };
     return &events;
 }
@@ -226,7 +232,8 @@ static int start(struct session *s, const struct cf_create *what, struct cf_erro
         return code;
     struct cf_shell *shell = cf_pool_take(server->pool);
     s->warm = shell != NULL;
-    if (s->warm || json_object_size(what->env) > 0)
+    s->has_env = json_object_size(what->env) > 0;
+    if (s->warm || s->has_env)
         code = make_setup(s, what, error);
     if (!s->warm && code == 0)
         return cf_shells_start(s->all->shells, s->cwd_fd, cf_sessions_events(), s, &s->shell, error);

@@ -19,8 +19,9 @@ struct session {
     /* Until it has started: */
     cf_created *created;
     void *created_arg;
+    /* Until its shell is prepared: */
     int cwd_fd;
-    bool warm;
+    bool warm, has_env;
     char *setup;                        /* bash text to run before it is anybody's; NULL: none */
     struct cf_error failure;
     /* While a command runs: */

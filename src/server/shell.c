@@ -134,7 +134,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     if (s->state == CF_SHELL_BOOTING)
         cf_shell_fail(s, CF_E_SPAWN, "the shell did not start within %d s", BOOT_TIMEOUT_S);
     else if (s->state == CF_SHELL_SYNCING)
-        cf_shell_fail(s, CF_E_SHELL_DIED, "the shell does not listen after an interrupt");
+        cf_shell_fail(s, CF_E_SHELL_DIED, "the shell does not listen");
     else
         cf_shell_run_on_timer(s);
 }
@@ -313,7 +313,10 @@ void cf_shell_on_left(struct cf_shell *s, const struct cf_wire_left *report)
 void cf_shell_on_ended(struct cf_shell *s, const struct cf_wire_ended *report)
 {
     s->state = CF_SHELL_DEAD;
-    s->left = true;
+    s->left = s->ending = true;
+    s->run.done = NULL;
+    evtimer_del(s->timer);
+    event_del(s->status_event);
     s->events.ended(s, s->arg, report);
 }
 

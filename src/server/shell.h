@@ -1,7 +1,7 @@
 /* shell.h: one bash that runs commands: the driver on private descriptors (driver.bash), and what it is doing.
  *
  * Knows nothing of sessions or HTTP.  A shell is BOOTING until its driver has answered, READY, RUNNING one command, or
- * SYNCING after an interrupt (until it is certain that no signal is under way and the driver listens), and in the end DEAD.
+ * SYNCING after an interrupt (until it is certain that no signal is under way and the driver listens) or while it is prepared, and in the end DEAD.
  * Callbacks come from the loop, never from inside a call of these functions. */
 #ifndef CURFEW_SERVER_SHELL_H
 #define CURFEW_SERVER_SHELL_H
@@ -55,6 +55,7 @@ struct cf_shell_host {
 
 struct cf_shell_events {
     void (*ready)(struct cf_shell *shell, void *arg);           /* once, when it has booted */
+    void (*prepared)(struct cf_shell *shell, void *arg, int exit_code);     /* what cf_shell_prepare ran has ended */
     void (*left)(struct cf_shell *shell, void *arg, int wait_status);   /* its process went by itself, before cf_shell_end */
     void (*ended)(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report);   /* nothing is left; free it */
     void (*failed)(struct cf_shell *shell, void *arg, const struct cf_error *why);  /* could not start, or talks nonsense: end it */
@@ -78,6 +79,9 @@ int cf_shell_pid(const struct cf_shell *shell);
 /* The command that runs, its length and since when (monotonic); NULL when none does. */
 const char *cf_shell_command(const struct cf_shell *shell, size_t *ret_len, int64_t *ret_since_ns);
 
+/* Runs bash text of the server's own before anybody's command: a command that comes meanwhile waits for it.  What it prints is
+ * late output.  Only when READY.  `prepared` follows, unless the shell ends first. */
+int cf_shell_prepare(struct cf_shell *shell, const char *text, struct cf_error *error);
 /* Runs `text` (no NUL; copied when it has to wait for SYNCING).  `done` is called exactly once unless the shell ends first,
  * in which case cf_shell_exec_lost tells.  0, CF_E_BUSY, CF_E_NOT_READY, CF_E_SYSTEM. */
 int cf_shell_exec(struct cf_shell *shell, const char *text, size_t len, int64_t timeout_ns, struct cf_now now,

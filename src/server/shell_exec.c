@@ -47,7 +47,7 @@ void cf_shell_run_free(struct cf_shell *s)
 
 /* Text that is too long for the pipe goes through the file c, made anew so that nothing which the session put there
  * under that name (a link, a FIFO) is followed or truncated. */
-static int write_text_file(struct cf_shell *s, struct cf_error *error)
+static int write_text_file(struct cf_shell *s, const char *text, size_t len, struct cf_error *error)
 {
     CF_FD_AUTO dir_fd = open(cf_channel_path(s->channel), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     CF_FD_AUTO fd = -1;
@@ -56,22 +56,22 @@ static int write_text_file(struct cf_shell *s, struct cf_error *error)
         fd = openat(dir_fd, "c", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     }
     if (fd < 0 || (s->host->uid != geteuid() && fchown(fd, s->host->uid, s->host->gid) < 0) ||
-        cf_fd_write_all(fd, s->run.text, s->run.len) < 0)
+        cf_fd_write_all(fd, text, len) < 0)
         return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot hand the command to the shell: %s", strerror(errno));
     return 0;
 }
 
-static int write_request(struct cf_shell *s, struct cf_error *error)
+static int write_request(struct cf_shell *s, const char *text, size_t len, struct cf_error *error)
 {
-    char header_text[128];
-    struct cf_buf header = { .data = header_text, .cap = 0 };
-    cf_buf_init(&header, sizeof header_text);
-    cf_driver_request(&header, s->token, s->run.len, cf_channel_pair(s->channel));
-    bool by_file = s->run.len > CF_DRIVER_INLINE_MAX;
-    int code = by_file ? write_text_file(s, error) : 0;
+    struct cf_buf header;
+    cf_buf_init(&header, 128);
+    cf_driver_request(&header, s->token, len, cf_channel_pair(s->channel));
+    bool by_file = len > CF_DRIVER_INLINE_MAX;
+    int code = by_file ? write_text_file(s, text, len, error) : 0;
     if (code == 0) {
-        struct iovec parts[2] = { { header.data, header.len }, { s->run.text, s->run.len } };
-        ssize_t want = (ssize_t)(header.len + (by_file ? 0 : s->run.len));
+        /* writev(2) only reads what an iovec names, whatever its type says. */
+        struct iovec parts[2] = { { header.data, header.len }, { (void *)(uintptr_t)text, len } };
+        ssize_t want = (ssize_t)(header.len + (by_file ? 0 : len));
         if (s->request_fd < 0 || writev(s->request_fd, parts, by_file ? 1 : 2) != want)
             code = cf_error_set(error, CF_E_SHELL_DIED, NULL, "the shell does not take commands any more");
     }
@@ -83,7 +83,7 @@ static int begin(struct cf_shell *s, struct cf_error *error)
 {
     cf_channel_begin(s->channel, &s->run.out, &s->run.err);
     s->run.since_ticks = boot_ticks();  /* before the shell can start anything for it */
-    int code = write_request(s, error);
+    int code = write_request(s, s->run.text, s->run.len, error);
     if (code != 0) {
         cf_channel_begin(s->channel, NULL, NULL);
         return code;
@@ -114,7 +114,7 @@ int cf_shell_exec(struct cf_shell *s, const char *text, size_t len, int64_t time
         memcpy(s->run.text, text, len);
         s->run.text[len] = '\0';
         if (s->state == CF_SHELL_READY)
-            code = begin(s, error);
+            code = begin(s, error);     /* else synced() does */
     }
     if (code != 0)
         cf_shell_run_free(s);
@@ -167,12 +167,32 @@ void cf_shell_sync(struct cf_shell *s)
     cf_buf_free(&probe);
 }
 
+int cf_shell_prepare(struct cf_shell *s, const char *text, struct cf_error *error)
+{
+    if (s->ending || s->state != CF_SHELL_READY)
+        return cf_error_set(error, CF_E_NOT_READY, NULL, "the shell is not ready");
+    int code = write_request(s, text, strlen(text), error);
+    if (code != 0)
+        return code;
+    s->preparing = true;
+    s->state = CF_SHELL_SYNCING;
+    arm(s, SYNC_TIMEOUT_S * CF_NS_PER_S);
+    return 0;
+}
+
 static void synced(struct cf_shell *s)
 {
     struct cf_error error;
     s->probe = 0;
     s->state = CF_SHELL_READY;
     evtimer_del(s->timer);
+    if (s->preparing) {
+        s->preparing = false;
+        (void)cf_channel_finish(s->channel, &error);    /* it starts nothing that could hold the pair */
+        s->events.prepared(s, s->arg, s->prepared_code);
+    }
+    if (s->ending || s->left)
+        return;
     if (s->run.active && begin(s, &error) != 0)
         cf_shell_fail(s, error.code, "%s", error.text);
 }
@@ -182,6 +202,14 @@ void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *s
     if (status->word == 'P') {
         if (s->state == CF_SHELL_SYNCING && s->probe != 0 && (unsigned long)status->number == s->probe)
             synced(s);
+        return;
+    }
+    if (s->preparing && s->probe == 0) {
+        s->prepared_code = (int)status->number;
+        if (status->word == 'S')
+            synced(s);
+        else
+            cf_shell_sync(s);           /* something unwound it: the driver listens when it answers */
         return;
     }
     if (s->state != CF_SHELL_RUNNING)

@@ -46,6 +46,8 @@ struct cf_shell {
     unsigned signals_pending;           /* asked of the keeper, not confirmed */
     unsigned probe;                     /* number of the last probe; 0: none is out */
     unsigned probes;
+    bool preparing;                     /* cf_shell_prepare's text is running */
+    int prepared_code;
 };
 
 /* Tells the owner, once, that this shell cannot go on. */

@@ -45,6 +45,7 @@ static void on_signal(evutil_socket_t signo, short what, void *arg)
            cf_core_count(server->core), server->shutting_down ? ", at once" : "");
     if (!server->shutting_down) {
         server->shutting_down = true;
+        server->drain_until_ns = cf_clock_now().mono_ns + DRAIN_NS;     /* also where there is nothing to end */
         cf_http_drain(server->http);
         cf_sweep_stop(server->sweep);
         cf_pool_stop(server->pool);
@@ -61,6 +62,11 @@ int cf_shutdown_prepare(struct cf_server *server, struct cf_error *error)
     if (server->term_event == NULL || server->int_event == NULL || server->shutdown_timer == NULL ||
         event_add(server->term_event, NULL) < 0 || event_add(server->int_event, NULL) < 0)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    sigset_t heard;                     /* the keeper starts the server with both blocked */
+    sigemptyset(&heard);
+    sigaddset(&heard, SIGTERM);
+    sigaddset(&heard, SIGINT);
+    sigprocmask(SIG_UNBLOCK, &heard, NULL);
     return 0;
 }
 

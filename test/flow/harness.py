@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 import tap
@@ -112,6 +113,28 @@ def processes(mark="", cgroup=""):
     return found
 
 
+class Later:
+    """Runs a function in a thread; result() waits for what it returned, or raises what it raised."""
+
+    def __init__(self, function, *args, **more):
+        self.value = self.error = None
+
+        def work():
+            try:
+                self.value = function(*args, **more)
+            except BaseException as error:
+                self.error = error
+        self.thread = threading.Thread(target=work, daemon=True)
+        self.thread.start()
+
+    def result(self, seconds=60):
+        self.thread.join(seconds)
+        assert not self.thread.is_alive(), "no answer in time"
+        if self.error:
+            raise self.error
+        return self.value
+
+
 def flags(settings):
     """{"session_timeout": 1, "auto_cleanup_enabled": False} as flags; None leaves one out."""
     words = []
@@ -202,8 +225,8 @@ class Server:
         self.clean = False
         self.log_start = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            cwd=self.folder)
+            self.process = subprocess.Popen(self.command, env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
         if wait:
             self.wait_serving()
 
@@ -380,6 +403,22 @@ class Server:
     def stats(self):
         return self.ok("GET", "/bash/auto-cleanup/stats")
 
+    def exec_later(self, session_id, command, **fields):
+        """A command that may be cut short: a Later with its (status, answer)."""
+        return Later(self.request, "POST", f"/v1/sessions/{session_id}/exec", {"command": command, **fields})
+
+    def wait_started(self, made):
+        """Waits until a command has made the file `started` in the workspace of the session."""
+        path = os.path.join(self.workspaces, made["workspace_name"], "started")
+        wait_for(lambda: os.path.exists(path), f"{path} is there")
+
+    def wait_idle(self, session_id, seconds):
+        """Waits until the server itself says that the session has been idle for longer."""
+        wait_for(lambda: self.show(session_id)["inactive_time"] > seconds, f"{session_id} is idle for over {seconds} s")
+
+    def cleanup_runs(self):
+        return self.stats()["counters"]["cleanup_runs"]
+
     def end(self, session_id, grace=0):
         """Its tombstone.  grace=None: the server's setting."""
         return self.ok("DELETE", f"/v1/sessions/{session_id}" + ("" if grace is None else f"?grace={grace}"))
@@ -393,6 +432,7 @@ class Server:
 
     def cli(self, *args, input=None, env=None, timeout=REQUEST_TIMEOUT, text=True):
         """The command line against this server: a CompletedProcess."""
-        return subprocess.run([curfew(), *args], env=clean_env(**{"CURFEW_SOCKET": self.sock, **(env or {})}), timeout=timeout,
-                              stdin=subprocess.DEVNULL if input is None else None, input=input, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=text, errors="replace" if text else None, check=False)
+        env = clean_env(**{"CURFEW_SOCKET": self.sock, **(env or {})})
+        feed = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
+        return subprocess.run([curfew(), *args], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=text,
+                              errors="replace" if text else None, timeout=timeout, check=False, **feed)

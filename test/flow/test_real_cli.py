@@ -39,8 +39,8 @@ def shell(s, script, **more):
     """A line of shell in which `curfew` is the program, as one would type it."""
     folder = os.path.dirname(curfew())
     env = clean_env(CURFEW_SOCKET=s.sock, PATH=folder + ":" + os.environ.get("PATH", "/usr/bin:/bin"), **more)
-    return subprocess.run(["bash", "-c", script], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, timeout=60, check=False)
+    return subprocess.run(["bash", "-c", script], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=60, check=False)
 
 
 # ---- create, ls, show, end
@@ -48,9 +48,11 @@ def shell(s, script, **more):
 @case("create prints the id and nothing else, so that ID=$(curfew create) works")
 def _():
     s = shared()
-    done = shell(s, 'ID=$(curfew create --workspace one) && curfew exec "$ID" "echo in $ID; pwd" && curfew end --grace 0 "$ID"')
+    done = shell(s, 'ID=$(curfew create --workspace one) && curfew exec "$ID" "echo in $ID; pwd" && '
+                    'curfew end --grace 0 "$ID"')
     lines = good(done).splitlines()
-    assert lines[0].startswith("in bash_one_") and lines[1] == os.path.join(s.workspaces, "one") and "ended" in lines[2], done
+    assert lines[0].startswith("in bash_one_") and lines[1] == os.path.join(s.workspaces, "one"), done
+    assert "ended" in lines[2], done
 
 
 @case("create takes workspace, cwd, env, idle timeout and age as flags")
@@ -58,7 +60,8 @@ def _():
     s = shared()
     id = create(s, "--workspace=two")
     good(s.cli("exec", id, "mkdir -p a/b"))
-    id = create(s, "--workspace", "two", "--cwd", "a/b", "--env", "X=1 2", "--env=Y=z", "--idle-timeout", "10m", "--max-age=1h")
+    id = create(s, "--workspace", "two", "--cwd", "a/b", "--env", "X=1 2", "--env=Y=z", "--idle-timeout", "10m",
+                "--max-age=1h")
     assert good(s.cli("exec", id, 'echo "$PWD|$X|$Y"')) == os.path.join(s.workspaces, "two/a/b") + "|1 2|z\n"
     made = data(s.cli("show", "--json", id))
     assert made["idle_timeout"] == 600 and made["max_age"] == 3600 and made["workspace_name"] == "two"
@@ -82,8 +85,9 @@ def _():
 def _():
     s = shared()
     id = create(s, "--workspace", "busy")
-    running = subprocess.Popen([curfew(), "exec", id, "echo here >started; sleep 600"], env=clean_env(CURFEW_SOCKET=s.sock),
-                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    running = subprocess.Popen([curfew(), "exec", id, "echo here >started; sleep 600"],
+                               env=clean_env(CURFEW_SOCKET=s.sock), stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         wait_for(lambda: os.path.exists(os.path.join(s.workspaces, "busy", "started")), "it runs")
         assert re.search(rf"^{id} .*\bbusy\b", good(s.cli("ls")), re.M)
@@ -108,7 +112,7 @@ def _():
     good(s.cli("exec", id, "echo last words"))
     good(s.cli("end", "--grace=0", id))
     done = s.cli("show", id)
-    assert done.returncode == 69 and id in done.stdout and "requested" in done.stdout and "last words" in done.stdout, done
+    assert done.returncode == 69 and all(word in done.stdout for word in (id, "requested", "last words")), done
     done = s.cli("show", "--json", id)
     assert done.returncode == 69 and json.loads(done.stdout)["session"]["reason"] == "requested", done
 
@@ -171,8 +175,8 @@ def _():
     s = shared()
     id = create(s)
     assert good(shell(s, f"curfew exec {id} 'seq 1 1000' | wc -l")).strip() == "1000"
-    assert good(shell(s, f"curfew exec {id} 'cat; seq 3' | tail -n 1")) == "3\n", "its standard input is empty, not the caller's"
-    assert good(shell(s, f"set -o pipefail; curfew exec {id} 'seq 1 200000' | head -n 1; echo ${{PIPESTATUS[0]}}")) == "1\n141\n"
+    assert good(shell(s, f"curfew exec {id} 'cat; seq 3' | tail -n 1")) == "3\n", "its input is not ours"
+    assert good(shell(s, f"curfew exec {id} 'seq 1 200000' | head -n 1; echo ${{PIPESTATUS[0]}}")) == "1\n141\n"
     assert good(shell(s, f"if curfew exec {id} false; then echo yes; else echo no; fi")) == "no\n"
     assert good(shell(s, f"for i in 1 2 3; do curfew exec {id} \"echo $i\"; done | paste -sd+")) == "1+2+3\n"
     done = shell(s, f"curfew exec {id} 'echo lost' >/dev/full")
@@ -186,7 +190,7 @@ def _():
     done = s.cli("exec", id, "head -c 700000 /dev/zero | tr '\\0' x; echo; echo end")
     assert good(done) == "x" * 700000 + "\nend\n" and done.stderr == ""
     done = s.cli("exec", id, "head -c 3000000 /dev/zero | tr '\\0' y; echo end")
-    assert done.returncode == 0 and done.stdout.startswith("yyy") and done.stdout.endswith("end\n") and len(done.stdout) < 1100000
+    assert done.returncode == 0 and re.match("(?s)yyy.*end\n$", done.stdout) and len(done.stdout) < 1100000
     assert re.search("cut|truncated|dropped|left out", done.stderr), done.stderr
 
 
@@ -205,7 +209,8 @@ def _():
     id = create(s)
     done = s.cli("exec", "--json", id, "echo out; echo err >&2; (exit 3)")
     answer = json.loads(done.stdout)
-    assert done.returncode == 3 and (answer["stdout"], answer["stderr"], answer["exit_code"]) == ("out\n", "err\n", 3), done
+    assert done.returncode == 3 and answer["exit_code"] == 3, done
+    assert (answer["stdout"], answer["stderr"]) == ("out\n", "err\n"), done
     assert answer["timed_out"] is False and answer["truncated"] is False and answer["duration_ms"] >= 0
 
 
@@ -247,14 +252,15 @@ def _():
 @case("run that is interrupted ends its session with everything in it before it goes, by the signal")
 def _():
     s = shared()
-    running = subprocess.Popen([curfew(), "run", "--workspace", "interrupted", "echo here >started; setsid sleep 601 & sleep 602"],
-                               env=clean_env(CURFEW_SOCKET=s.sock), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
+    command = "echo here >started; setsid sleep 601 & sleep 602"
+    running = subprocess.Popen([curfew(), "run", "--workspace", "interrupted", command],
+                               env=clean_env(CURFEW_SOCKET=s.sock), stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: os.path.exists(os.path.join(s.workspaces, "interrupted", "started")), "it runs")
         running.send_signal(signal.SIGTERM)
         assert running.wait(30) == -signal.SIGTERM
-        assert not re.search("sleep 60[12]", " ".join(line for line in s.processes().values() if line.startswith("sleep")))
+        assert not [line for line in s.processes().values() if re.match("sleep 60[12]", line)]
         assert not [one for one in s.list() if one["workspace_name"] == "interrupted"]
     finally:
         running.kill()
@@ -307,7 +313,8 @@ def _():
 @case("the server is found by --url, CURFEW_URL, --socket and CURFEW_SOCKET")
 def _():
     s = shared()
-    for args, env in ((["--url", s.url], {}), ([], {"CURFEW_URL": s.url}), (["--socket", s.sock], {}), ([], {"CURFEW_SOCKET": s.sock})):
+    for args, env in ((["--url", s.url], {}), ([], {"CURFEW_URL": s.url}), (["--socket", s.sock], {}),
+                      ([], {"CURFEW_SOCKET": s.sock})):
         done = s.cli("ls", "--json", *args, env={"CURFEW_SOCKET": None, **env})
         assert done.returncode == 0 and "sessions" in json.loads(done.stdout), (args, env, done)
 
@@ -328,9 +335,10 @@ def _():
 def _():
     with tempfile.TemporaryDirectory() as folder:
         missing = os.path.join(folder, "none.sock")
-        for args, status in ((["ls"], 69), (["stats", "--json"], 69), (["exec", "bash_a_b", "true"], 125), (["run", "true"], 125)):
-            done = subprocess.run([curfew(), *args], env=clean_env(CURFEW_SOCKET=missing), stdin=subprocess.DEVNULL, timeout=60,
-                                  capture_output=True, text=True, check=False)
+        for args, status in ((["ls"], 69), (["stats", "--json"], 69), (["exec", "bash_a_b", "true"], 125),
+                             (["run", "true"], 125)):
+            done = subprocess.run([curfew(), *args], env=clean_env(CURFEW_SOCKET=missing), stdin=subprocess.DEVNULL,
+                                  timeout=60, capture_output=True, text=True, check=False)
             assert done.returncode == status and missing in done.stderr + done.stdout, done
 
 
@@ -341,8 +349,9 @@ def _():
     for args, status, what in (
             (["create", "--workspace", "../up"], 64, "workspace"), (["create", "--no-such-flag"], 64, "no-such-flag"),
             (["create", "--idle-timeout", "soon"], 64, "idle-timeout"), (["create", "--kind", "zsh"], 64, "kind"),
-            (["create", "surplus"], 64, "surplus"), (["show"], 64, "show"), (["nosuch"], 64, "nosuch"), (["end"], 64, "end"),
-            (["exec"], 64, "exec"), (["show", "bash_none_here"], 66, "bash_none_here"), (["show", "../x"], None, "")):
+            (["create", "surplus"], 64, "surplus"), (["show"], 64, "show"), (["nosuch"], 64, "nosuch"),
+            (["end"], 64, "end"), (["exec"], 64, "exec"),
+            (["show", "bash_none_here"], 66, "bash_none_here"), (["show", "../x"], None, "")):
         done = s.cli(*args)
         assert done.returncode == status if status else done.returncode > 0, (args, done)
         assert done.stdout == "" and what in done.stderr, (args, done)
