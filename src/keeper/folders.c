@@ -32,13 +32,13 @@ int cf_folder_make(const char *path, mode_t mode, struct cf_error *error)
     return 0;
 }
 
-int cf_folder_lock(const char *state_dir, int *ret_lock_fd, struct cf_error *error)
+int cf_folder_lock(const char *folder, int *ret_lock_fd, struct cf_error *error)
 {
     char path[4096], text[32];
     CF_FD_AUTO fd = -1;
     int length;
 
-    snprintf(path, sizeof path, "%s/keeper.lock", state_dir);
+    snprintf(path, sizeof path, "%s/keeper.lock", folder);
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot open %s: %s", path, strerror(errno));
@@ -46,7 +46,7 @@ int cf_folder_lock(const char *state_dir, int *ret_lock_fd, struct cf_error *err
         length = (int)pread(fd, text, sizeof text - 1, 0);
         text[length > 0 ? length : 0] = '\0';
         text[strcspn(text, "\n")] = '\0';
-        return cf_error_set(error, CF_E_BUSY, NULL, "curfew is running already on %s (process %s)", state_dir,
+        return cf_error_set(error, CF_E_BUSY, NULL, "curfew is running already on %s (process %s)", folder,
                             text[0] != '\0' ? text : "unknown");
     }
     length = snprintf(text, sizeof text, "%d\n", (int)getpid());

@@ -9,9 +9,9 @@
 /* Makes a folder with all above it that are missing; one that is there keeps its mode.  0 or CF_E_SYSTEM. */
 int cf_folder_make(const char *path, mode_t mode, struct cf_error *error);
 
-/* Takes the lock of a state folder until the descriptor is closed.  0, CF_E_BUSY when another keeper has it (which
- * the text names), or CF_E_SYSTEM. */
-int cf_folder_lock(const char *state_dir, int *ret_lock_fd, struct cf_error *error);
+/* Takes the lock of a state or runtime folder until the descriptor is closed.  0, CF_E_BUSY when another keeper has
+ * it (which the text names), or CF_E_SYSTEM. */
+int cf_folder_lock(const char *folder, int *ret_lock_fd, struct cf_error *error);
 
 /* Removes all that is in the folder, following no symbolic link; the folder stays.  No such folder: nothing to do.
  * Returns how many entries could not be removed. */

@@ -29,7 +29,7 @@ struct program {
     struct cf_settings settings;
     struct cf_keeper_config config;
     gid_t groups[GROUPS_MAX];
-    int lock_fd;
+    int lock_fd, runtime_lock_fd;
 };
 
 /* Prints and returns true when there is nothing more to do. */
@@ -100,6 +100,9 @@ static int settle_folders(struct program *p, struct cf_error *error)
     /* Sessions that run as another user have to get through to their own folders in it. */
     if (outcome == 0)
         outcome = cf_folder_make(s->runtime_dir, 0711, error);
+    /* What lies in it is removed below, so no other keeper may use it, whose state folder may be another. */
+    if (outcome == 0 && strcmp(s->runtime_dir, s->state_dir) != 0)
+        outcome = cf_folder_lock(s->runtime_dir, &p->runtime_lock_fd, error);
     if (outcome != 0)
         return outcome;
     snprintf(sessions, sizeof sessions, "%s/sessions", s->runtime_dir);
@@ -208,7 +211,7 @@ static void fill_descriptors(void)
 
 int main(int argc, char **argv)
 {
-    static struct program program = { .lock_fd = -1 };
+    static struct program program = { .lock_fd = -1, .runtime_lock_fd = -1 };
     static const char *const levels[] = { "error", "warning", "info", "debug" };
     struct cf_error error = { 0 };
     int status;
@@ -227,6 +230,7 @@ int main(int argc, char **argv)
         cf_log(CF_LOG_ERROR, "%s", error.text);
         status = cf_error_exit(status);
     }
+    cf_fd_close(&program.runtime_lock_fd);
     cf_fd_close(&program.lock_fd);
     return status;
 }

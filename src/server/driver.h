@@ -9,8 +9,9 @@
 #define CF_DRIVER_REQUEST_FD 18         /* as driver.bash has them */
 #define CF_DRIVER_STATUS_FD 19
 #define CF_DRIVER_TOKEN 9               /* 8 characters of 6 random bits, and NUL; the shell reads a byte a system call */
-/* Longer text goes by file: one write of a request then always fits an empty pipe. */
-#define CF_DRIVER_INLINE_MAX 16384
+/* Longer text goes by file: a request of at most PIPE_BUF (4096) bytes goes whole or not at all, and fits even the
+ * pipe of two pages that a user gets who has many (fs.pipe-user-pages-soft: beside some 200 sessions). */
+#define CF_DRIVER_INLINE_MAX 4000
 
 /* The text of driver.bash. */
 const char *cf_driver_text(void);

@@ -51,10 +51,9 @@ static void lose(struct cf_link *link, const char *why)
     if (link->lost)
         return;
     link->lost = true;
-    cf_log(CF_LOG_ERROR, "keeper: %s", why);
     if (link->event != NULL)
         event_del(link->event);
-    link->reports.lost(link->arg);
+    link->reports.lost(link->arg, why);
 }
 
 /* The keeper never waits for the server and reads whenever it is not at work, so to wait for room here bounds what
@@ -63,6 +62,10 @@ static void send_packet(struct cf_link *link, const void *packet, size_t len, co
 {
     while (!link->lost && cf_packet_send(link->fd, packet, len, fds, fd_count) < 0) {
         struct pollfd p = { .fd = link->fd, .events = POLLOUT };
+        if (errno == EPIPE || errno == ECONNRESET) {
+            event_active(link->event, EV_READ, 0);      /* it may have said what became of the sessions before it went */
+            return;
+        }
         if (errno != EAGAIN || poll(&p, 1, SEND_TIMEOUT_MS) == 0)
             lose(link, errno == EAGAIN ? "does not read" : strerror(errno));
     }

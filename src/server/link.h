@@ -18,7 +18,7 @@ struct cf_link_reports {
     void (*signaled)(void *arg, const struct cf_wire_signaled *report);
     void (*left)(void *arg, const struct cf_wire_left *report);
     void (*ended)(void *arg, const struct cf_wire_ended *report);
-    void (*lost)(void *arg);        /* the keeper is gone, or talks nonsense */
+    void (*lost)(void *arg, const char *why);   /* the keeper is gone, or talks nonsense; nothing follows */
 };
 
 /* Takes over `fd`, sends HELLO and waits up to 10 s for WELCOME. */

@@ -60,12 +60,12 @@ static void on_ended(void *arg, const struct cf_wire_ended *report)
 }
 
 /* A keeper that was told to hurry ends everything, reports it and hangs up: then all that is left is to answer. */
-static void on_lost(void *arg)
+static void on_lost(void *arg, const char *why)
 {
     struct cf_server *server = arg;
     if (server->shutting_down && cf_shutdown_all_gone(server))
         return;
-    cf_log(CF_LOG_ERROR, "without the keeper there is nothing to serve");
+    cf_log(CF_LOG_ERROR, "the keeper %s; without it there is nothing to serve", why);
     _exit(EXIT_FAILURE);
 }
 
@@ -118,6 +118,8 @@ static void open_way(const struct cf_settings *s, const struct cf_identity *iden
 static int open_host(struct cf_server *server, char *const *environment, struct cf_error *error)
 {
     struct cf_identity identity;
+    if (access(server->settings.shell, X_OK) < 0)
+        return cf_error_set(error, CF_E_INVALID, "shell", "shell: cannot run %s: %s", server->settings.shell, strerror(errno));
     int code = cf_identity_make(&server->settings, environment, &identity, error);
     if (code != 0)
         return code;

@@ -186,13 +186,15 @@ static void synced(struct cf_shell *s)
     s->probe = 0;
     s->state = CF_SHELL_READY;
     evtimer_del(s->timer);
+    if (s->ending || s->left)
+        return;                         /* nobody is to hear of a shell that is on its way out */
     if (s->preparing) {
         s->preparing = false;
         (void)cf_channel_finish(s->channel, &error);    /* it starts nothing that could hold the pair */
         s->events.prepared(s, s->arg, s->prepared_code);
+        if (s->ending)
+            return;
     }
-    if (s->ending || s->left)
-        return;
     if (s->run.active && begin(s, &error) != 0)
         cf_shell_fail(s, error.code, "%s", error.text);
 }

@@ -19,7 +19,7 @@ struct cf_sweep {
 static void explain(char *ret, size_t size, const struct cf_session *row, const struct cf_due *due)
 {
     if (due->reason == CF_REASON_IDLE)
-        snprintf(ret, size, "idle for %.3f s, limit %.3f s", (double)due->idle_for_ns / 1e9, (double)row->idle_ns / 1e9);
+        snprintf(ret, size, "idle for %.6f s, limit %.3f s", (double)due->idle_for_ns / 1e9, (double)row->idle_ns / 1e9);
     else if (due->reason == CF_REASON_AGE)
         snprintf(ret, size, "older than its limit of %.3f s, %s", (double)row->age_ns / 1e9, row->busy ? "busy" : "not busy");
     else

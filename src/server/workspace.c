@@ -135,5 +135,7 @@ bool cf_workspace_stands_in(int fd, int pid)
     char link[64];
     struct stat want, have;
     snprintf(link, sizeof link, "/proc/%d/cwd", pid);
-    return fstat(fd, &want) == 0 && stat(link, &have) == 0 && want.st_dev == have.st_dev && want.st_ino == have.st_ino;
+    if (stat(link, &have) < 0)
+        return errno == ENOENT || errno == ESRCH;
+    return fstat(fd, &want) == 0 && want.st_dev == have.st_dev && want.st_ino == have.st_ino;
 }

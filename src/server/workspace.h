@@ -20,7 +20,7 @@ int cf_workspace_open(int root_fd, const char *name, const char *cwd, uid_t uid,
                       struct cf_error *error);
 /* The path of an open folder as the kernel knows it (PATH_MAX bytes).  0 or -1. */
 int cf_workspace_path(int fd, char *ret_path);
-/* Whether process `pid` stands in the folder that `fd` is. */
+/* Whether process `pid` stands in the folder that `fd` is, or is gone: then it stands nowhere else either. */
 bool cf_workspace_stands_in(int fd, int pid);
 
 #endif

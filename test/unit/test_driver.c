@@ -63,7 +63,7 @@ static void requests_name_length_or_file(void **state)
     cf_driver_request(&b, "0123456789abcdef", 42, 3);
     expect(&b, "0123456789abcdef 42 3\n");
     cf_driver_request(&b, "0123456789abcdef", CF_DRIVER_INLINE_MAX, 0);
-    expect(&b, "0123456789abcdef 16384 0\n");
+    expect(&b, "0123456789abcdef 4000 0\n");
     cf_driver_request(&b, "0123456789abcdef", CF_DRIVER_INLINE_MAX + 1, 0);
     expect(&b, "0123456789abcdef f 0\n");
     cf_driver_probe(&b, "t", 9);
