@@ -78,7 +78,7 @@ static void dispatch(struct cf_link *link, const union report *r)
     case CF_WIRE_SIGNALED: link->reports.signaled(link->arg, &r->SIGNALED); break;
     case CF_WIRE_LEFT: link->reports.left(link->arg, &r->LEFT); break;
     case CF_WIRE_ENDED: link->reports.ended(link->arg, &r->ENDED); break;
-    default: lose(link, "a report out of place"); break;
+    default: lose(link, "said something out of place"); break;
     }
 }
 
