@@ -22,7 +22,9 @@ struct headers {
     unsigned hosts, origins, authorizations, content_types, content_lengths, args;
     bool transfer_encoding;
     bool broken;                        /* a name that is no token ("Content-Length :"), or a NUL */
+    unsigned lines;                     /* of headers */
     size_t bytes;                       /* as they were sent, about */
+    size_t least;                       /* that request line and headers must have had, without a blank that may be left out */
 };
 
 static bool is(const char *name, size_t len, const char *want, size_t want_len)
@@ -51,6 +53,8 @@ static enum MHD_Result note(void *cls, enum MHD_ValueKind kind, const char *name
 {
     struct headers *h = cls;
     h->bytes += name_len + len + 4;
+    h->least += name_len + len + (kind == MHD_GET_ARGUMENT_KIND ? 1 : 3);
+    h->lines += kind != MHD_GET_ARGUMENT_KIND;
     if (kind == MHD_GET_ARGUMENT_KIND) {
         h->args++;
     } else if (!is_token(name, name_len) || (len > 0 && memchr(value, '\0', len))) {
@@ -84,6 +88,15 @@ static bool read_length(const char *text, uint64_t *ret)
         return false;
     *ret = strtoull(text, NULL, 10);
     return true;
+}
+
+/* libmicrohttpd 0.9.75 loses a folded header when it is the last one: a Content-Length that way is seen by a proxy and not by
+ * us.  The size of what it read tells: beyond the least that it must have been, each header may have one blank after its
+ * colon, and each argument an equals sign.  So padded headers are refused, too. */
+static bool is_padded(struct MHD_Connection *mhd, const struct headers *h)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return info && info->header_size > h->least + h->lines + h->args;
 }
 
 /* Where the request ends must have one meaning only. */
@@ -224,12 +237,16 @@ static enum MHD_Result begin(struct cf_http *http, struct MHD_Connection *mhd, c
         return MHD_NO;
     *state = conn;
     http->pending++;
-    struct headers h = { .bytes = strlen(method) + strlen(url) + strlen(version) + 4 };
+    /* "METHOD URL VERSION\r\n" and the empty line. */
+    size_t request_line = strlen(method) + strlen(url) + strlen(version) + 4;
+    struct headers h = { .bytes = request_line, .least = request_line + 2 };
     struct cf_error error = { 0 };
     uint64_t length = 0;
     MHD_get_connection_values_n(mhd, MHD_HEADER_KIND | MHD_GET_ARGUMENT_KIND, note, &h);
-    int code = judge(r, &h, method, url, version, &length, &error);
-    bool body = length > 0 || h.transfer_encoding || h.content_lengths > 1;
+    bool padded = is_padded(mhd, &h);
+    int code = padded ? cf_error_set(&error, CF_E_MALFORMED, NULL, "a header is folded, or padded with blanks")
+                      : judge(r, &h, method, url, version, &length, &error);
+    bool body = padded || length > 0 || h.transfer_encoding || h.content_lengths > 1;
     cf_deadline_set(&http->deadlines, &conn->deadline, body && code == 0 ? CF_PHASE_BODY : CF_PHASE_WORK,
                     cf_clock_now().mono_ns);
     if (code == 0) {
