@@ -72,9 +72,10 @@ void cf_calls_stop(struct cf_call *call)
 
 struct tally {
     int64_t total, inactive, due;
+    json_t *workspaces;                 /* a set: names as keys; NULL when there was no memory for it */
 };
 
-/* Sessions that are ending are on their way out already and in none of the counts. */
+/* Sessions that start or end are in none of the counts. */
 static bool counts(const struct cf_session *row)
 {
     return row->state == CF_STATE_ACTIVE || row->state == CF_STATE_CLOSED || row->state == CF_STATE_FAILED;
@@ -96,6 +97,8 @@ static void write_pending(struct cf_call *call, struct cf_jsonw *w, struct tally
         if (!cf_core_get(call->server->core, handle, call->now.mono_ns, &row) || !counts(&row))
             continue;
         ret->total++;
+        if (json_object_get(ret->workspaces, row.workspace) == NULL)
+            json_object_set_new(ret->workspaces, row.workspace, json_true());
         ret->inactive += is_inactive(&row, call->now.mono_ns);
         if (!cf_core_due_one(call->server->core, handle, call->now.mono_ns, &due))
             continue;
@@ -122,7 +125,7 @@ static void write_counters(struct cf_jsonw *w, const struct cf_counts *c)
 void cf_calls_stats(struct cf_call *call)
 {
     struct cf_server *server = call->server;
-    struct tally tally = { 0 };
+    struct tally tally = { .workspaces = json_object() };
     bool running = cf_sweep_running(server->sweep);
     struct cf_jsonw *w = cf_call_data(call);
     cf_jsonw_object(w, NULL);
@@ -133,13 +136,14 @@ void cf_calls_stats(struct cf_call *call)
     cf_jsonw_int(w, "active_sessions", tally.total - tally.inactive);
     cf_jsonw_int(w, "inactive_sessions", tally.inactive);
     cf_jsonw_int(w, "sessions_to_cleanup", tally.due);
-    cf_jsonw_int(w, "workspaces_with_sessions", cf_core_workspaces(server->core));
+    cf_jsonw_int(w, "workspaces_with_sessions", (int64_t)json_object_size(tally.workspaces));
     cf_jsonw_object_end(w);
     cf_jsonw_object(w, "auto_cleanup_task");
     cf_jsonw_bool(w, "running", running);
     cf_jsonw_str(w, "task_status", running ? "running" : "stopped");
     cf_jsonw_object_end(w);
     write_counters(w, cf_core_counts(server->core));
+    json_decref(tally.workspaces);
     cf_jsonw_object_end(w);
     cf_call_reply(call, 200);
 }

@@ -1,5 +1,5 @@
 /* calls_exec.c: run a command and answer with what it printed. */
-#include "server/call.h"
+#include "server/calls.h"
 #include "server/sessions.h"
 
 #include <stdio.h>
@@ -55,16 +55,9 @@ static void on_lost(void *arg, const struct cf_tomb *tomb)
 {
     struct cf_call *call = arg;
     struct cf_error error;
-    struct cf_buf text;
-    struct cf_jsonw w;
     cf_error_set(&error, CF_E_GONE, "session_id", "session %s ended while the command ran: %s", call->id,
                  tomb != NULL ? tomb->evidence : "no memory to remember why");
-    cf_buf_init(&text, 64 * 1024);
-    cf_jsonw_init(&w, &text);
-    if (tomb != NULL)
-        cf_tomb_json(tomb, &w, NULL);
-    cf_call_fail(call, &error, tomb != NULL ? &text : NULL);
-    cf_buf_free(&text);
+    cf_calls_fail(call, &error, tomb);
 }
 
 /* 409 says what is running and for how long; the field's size bounds what it quotes. */
@@ -84,8 +77,6 @@ void cf_calls_exec(struct cf_call *call)
     struct cf_server *server = call->server;
     const struct cf_tomb *tomb = NULL;
     struct cf_error error = { 0 };
-    struct cf_buf text;
-    struct cf_jsonw w;
     cf_handle handle = 0;
     const char *command = cf_call_text(call, "command", "");
     int64_t timeout_ns = cf_call_duration_ns(call, "timeout", 0);
@@ -101,10 +92,5 @@ void cf_calls_exec(struct cf_call *call)
         return;
     if (code == CF_E_BUSY)
         explain_busy(server, handle, call->now, &error);
-    cf_buf_init(&text, 64 * 1024);
-    cf_jsonw_init(&w, &text);
-    if (tomb != NULL)
-        cf_tomb_json(tomb, &w, NULL);
-    cf_call_fail(call, &error, tomb != NULL ? &text : NULL);
-    cf_buf_free(&text);
+    cf_calls_fail(call, &error, tomb);
 }

@@ -1,5 +1,5 @@
 /* calls_session.c: create, list, show, end, heartbeat. */
-#include "server/call.h"
+#include "server/calls.h"
 #include "server/sessions.h"
 #include "server/sweep.h"
 
@@ -59,21 +59,10 @@ static bool find(struct cf_call *call, cf_handle *ret_handle)
 {
     const struct cf_tomb *tomb = NULL;
     struct cf_error error;
-    struct cf_buf text;
-    struct cf_jsonw w;
     int code = cf_sessions_find(call->server->sessions, call->id, call->now, ret_handle, &tomb, &error);
-    if (code == 0)
-        return true;
-    if (tomb == NULL) {
-        cf_call_fail(call, &error, NULL);
-        return false;
-    }
-    cf_buf_init(&text, 64 * 1024);
-    cf_jsonw_init(&w, &text);
-    cf_tomb_json(tomb, &w, NULL);
-    cf_call_fail(call, &error, &text);
-    cf_buf_free(&text);
-    return false;
+    if (code != 0)
+        cf_calls_fail(call, &error, tomb);
+    return code == 0;
 }
 
 void cf_calls_show(struct cf_call *call)

@@ -129,7 +129,7 @@ void cf_sessions_on_ended(struct cf_shell *shell, void *arg, const struct cf_wir
     if (cf_core_ending(core, s->handle, CF_REASON_LOST))
         snprintf(s->evidence, sizeof s->evidence, "%s", cause_text(report->cause));
     (void)cf_core_get(core, s->handle, cf_clock_now().mono_ns, &row);
-    if (row.reason == CF_REASON_LIMIT && all->evicting > 0)
+    if (s->evicted)
         all->evicting--;
     if (s->started)
         tomb = bury(s, &row, report);

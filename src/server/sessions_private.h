@@ -16,6 +16,7 @@ struct session {
     struct cf_shell *shell;
     int64_t created_wall_ns, created_mono_ns;
     bool started;
+    bool evicted;                       /* an emergency cleanup ends it */
     /* Until it has started: */
     cf_created *created;
     void *created_arg;
@@ -51,6 +52,8 @@ struct cf_sessions {
 };
 
 struct session *cf_sessions_get(const struct cf_sessions *all, cf_handle handle);
+/* Makes room for a slot.  0 or -1: out of memory. */
+int cf_sessions_reserve(struct cf_sessions *all, uint32_t slot);
 void cf_sessions_remove(struct cf_sessions *all, struct session *s);
 /* Tries the parked creates again, in their order. */
 void cf_sessions_unpark(struct cf_sessions *all);

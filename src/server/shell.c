@@ -17,7 +17,7 @@
 /* From asking the keeper until the driver's first word.  A bash is up after 1 ms; a machine that swaps needs longer. */
 #define BOOT_TIMEOUT_S 30
 
-static void arm(struct cf_shell *s, int64_t after_ns)
+void cf_shell_arm(struct cf_shell *s, int64_t after_ns)
 {
     struct timeval tv = { .tv_sec = after_ns / CF_NS_PER_S, .tv_usec = after_ns % CF_NS_PER_S / 1000 };
     evtimer_add(s->timer, &tv);
@@ -181,7 +181,7 @@ static int open_events(struct cf_shell *s, struct cf_error *error)
     s->timer = evtimer_new(s->host->loop, on_timer, s);
     if (s->status_event == NULL || s->timer == NULL || event_add(s->status_event, NULL) < 0)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
-    arm(s, BOOT_TIMEOUT_S * CF_NS_PER_S);
+    cf_shell_arm(s, BOOT_TIMEOUT_S * CF_NS_PER_S);
     return 0;
 }
 
@@ -242,8 +242,8 @@ void cf_shell_free(struct cf_shell **shell)
         event_free(s->timer);
     hang_up(s);
     cf_fd_close(&s->status_fd);
+    cf_channel_close(&s->channel);      /* it may still read into the captures */
     cf_shell_run_free(s);
-    cf_channel_close(&s->channel);
     cf_buf_free(&s->status);
     free(s->cwd);
     free(s);
@@ -318,11 +318,6 @@ void cf_shell_on_ended(struct cf_shell *s, const struct cf_wire_ended *report)
     evtimer_del(s->timer);
     event_del(s->status_event);
     s->events.ended(s, s->arg, report);
-}
-
-enum cf_shell_state cf_shell_state(const struct cf_shell *s)
-{
-    return s->state;
 }
 
 uint64_t cf_shell_key(const struct cf_shell *s)

@@ -72,7 +72,6 @@ void cf_shell_free(struct cf_shell **shell);
 /* Who gets its events from now on. */
 void cf_shell_adopt(struct cf_shell *shell, const struct cf_shell_events *events, void *arg);
 
-enum cf_shell_state cf_shell_state(const struct cf_shell *shell);
 uint64_t cf_shell_key(const struct cf_shell *shell);
 uint32_t cf_shell_hold(const struct cf_shell *shell);           /* CF_HOLD_* bits */
 int cf_shell_pid(const struct cf_shell *shell);
@@ -86,8 +85,6 @@ int cf_shell_prepare(struct cf_shell *shell, const char *text, struct cf_error *
  * in which case cf_shell_exec_lost tells.  0, CF_E_BUSY, CF_E_NOT_READY, CF_E_SYSTEM. */
 int cf_shell_exec(struct cf_shell *shell, const char *text, size_t len, int64_t timeout_ns, struct cf_now now,
                   cf_exec_done *done, void *arg, struct cf_error *error);
-/* Forgets who waits for the running command; the command goes on. */
-void cf_shell_exec_forget(struct cf_shell *shell);
 /* Starts the ladder: hangs up and asks the keeper to end it. Again with a shorter grace is allowed. */
 void cf_shell_end(struct cf_shell *shell, int64_t grace_ns);
 /* Appends the last output that is known: of the running command or the last one, and of background jobs. */

@@ -20,13 +20,9 @@
 #define SYNC_TIMEOUT_S 30
 /* While what runs is being killed: from an interrupt to the next kill, and at least from a kill to the next interrupt. */
 #define AGAIN_NS (40 * CF_NS_PER_MS)
+/* Of each stream, kept after a command has ended. */
+#define LAST_BYTES 1024
 #define SOON_NS (5 * CF_NS_PER_MS)
-
-static void arm(struct cf_shell *s, int64_t after_ns)
-{
-    struct timeval tv = { .tv_sec = after_ns / CF_NS_PER_S, .tv_usec = after_ns % CF_NS_PER_S / 1000 };
-    evtimer_add(s->timer, &tv);
-}
 
 /* Now, in the unit of field 22 of /proc/PID/stat. */
 static uint64_t boot_ticks(void)
@@ -90,7 +86,7 @@ static int begin(struct cf_shell *s, struct cf_error *error)
     }
     s->run.written = true;
     s->state = CF_SHELL_RUNNING;
-    arm(s, s->run.timeout_ns);
+    cf_shell_arm(s, s->run.timeout_ns);
     return 0;
 }
 
@@ -121,9 +117,18 @@ int cf_shell_exec(struct cf_shell *s, const char *text, size_t len, int64_t time
     return code;
 }
 
-void cf_shell_exec_forget(struct cf_shell *s)
+/* An idle shell keeps little: of a long output only the end, which a tombstone may want. */
+static void shrink(struct cf_capture *c)
 {
-    s->run.done = NULL;
+    struct cf_buf last;
+    if (c->head_cap <= LAST_BYTES)
+        return;
+    cf_buf_init(&last, LAST_BYTES + 1);
+    cf_capture_last(c, LAST_BYTES, &last);
+    cf_capture_free(c);
+    if (last.len > 0)
+        cf_capture_add(c, last.data, last.len);
+    cf_buf_free(&last);
 }
 
 void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged)
@@ -145,9 +150,9 @@ void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged)
     r->done = NULL;
     if (done != NULL)
         done(r->arg, &result);
-    if (!r->active && r->out.head_cap + r->err.head_cap > 4096) {   /* an idle shell keeps little */
-        cf_capture_free(&r->out);
-        cf_capture_free(&r->err);
+    if (!r->active) {
+        shrink(&r->out);
+        shrink(&r->err);
     }
 }
 
@@ -155,7 +160,7 @@ void cf_shell_sync(struct cf_shell *s)
 {
     struct cf_buf probe;
     s->state = CF_SHELL_SYNCING;
-    arm(s, SYNC_TIMEOUT_S * CF_NS_PER_S);
+    cf_shell_arm(s, SYNC_TIMEOUT_S * CF_NS_PER_S);
     if (s->signals_pending > 0)
         return;                         /* on_signaled comes back here */
     cf_buf_init(&probe, 128);
@@ -176,7 +181,7 @@ int cf_shell_prepare(struct cf_shell *s, const char *text, struct cf_error *erro
         return code;
     s->preparing = true;
     s->state = CF_SHELL_SYNCING;
-    arm(s, SYNC_TIMEOUT_S * CF_NS_PER_S);
+    cf_shell_arm(s, SYNC_TIMEOUT_S * CF_NS_PER_S);
     return 0;
 }
 
@@ -231,7 +236,7 @@ static void kill_again(struct cf_shell *s)
 {
     struct run *r = &s->run;
     if (s->signals_pending > 0) {
-        arm(s, SOON_NS);
+        cf_shell_arm(s, SOON_NS);
         return;
     }
     bool kill = r->attempts++ % 2 != 0;
@@ -239,7 +244,7 @@ static void kill_again(struct cf_shell *s)
     cf_link_signal(s->host->link, s->key, kill ? SIGKILL : SIGINT, kill ? CF_SCOPE_YOUNG : CF_SCOPE_GROUP,
                    kill ? r->since_ticks : 0);
     /* How soon a bash goes on depends on how busy the machine is: 5, 10, 20, 40 ms. */
-    arm(s, kill ? SOON_NS << (r->attempts / 2 % 4) : AGAIN_NS);
+    cf_shell_arm(s, kill ? SOON_NS << (r->attempts / 2 % 4) : AGAIN_NS);
 }
 
 void cf_shell_run_on_timer(struct cf_shell *s)
@@ -254,14 +259,14 @@ void cf_shell_run_on_timer(struct cf_shell *s)
         r->stage = STAGE_INTERRUPTED;
         s->signals_pending++;
         cf_link_signal(s->host->link, s->key, SIGINT, CF_SCOPE_GROUP, 0);
-        arm(s, grace);
+        cf_shell_arm(s, grace);
         break;
     case STAGE_INTERRUPTED:
         r->stage = STAGE_KILLED;
         r->give_up_ns = cf_clock_now().mono_ns + (grace > CF_NS_PER_S ? grace : CF_NS_PER_S);
         s->signals_pending++;
         cf_link_signal(s->host->link, s->key, SIGKILL, CF_SCOPE_YOUNG, r->since_ticks);
-        arm(s, AGAIN_NS);
+        cf_shell_arm(s, AGAIN_NS);
         break;
     case STAGE_KILLED:
         if (cf_clock_now().mono_ns < r->give_up_ns) {

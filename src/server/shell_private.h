@@ -52,6 +52,8 @@ struct cf_shell {
 
 /* Tells the owner, once, that this shell cannot go on. */
 void cf_shell_fail(struct cf_shell *s, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Sets the one timer of a shell: what it means depends on the state. */
+void cf_shell_arm(struct cf_shell *s, int64_t after_ns);
 /* Writes to the driver's private descriptors; false when it is gone. */
 bool cf_shell_write(struct cf_shell *s, int fd, const struct cf_buf *what);
 

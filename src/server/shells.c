@@ -10,6 +10,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
+
+/* Ended shells that wait to be freed; a loop that never rests frees further ones at once. */
+#define DROPPED_MAX 256
 
 struct dropped {
     struct dropped *next;
@@ -21,7 +25,8 @@ struct cf_shells {
     struct cf_shell **slots;
     uint32_t *free_slots;
     uint32_t slot_count, free_count;
-    uint32_t serial, folders;
+    uint32_t serial;
+    uint32_t dropped_count;
     struct cf_channel *spare;           /* for the next shell; NULL: none is ready */
     struct dropped *dropped;
     struct event *tidy;                 /* at the lowest priority */
@@ -31,7 +36,11 @@ static int make_channel(struct cf_shells *t, struct cf_channel **ret, struct cf_
 {
     const struct cf_shell_host *h = t->host;
     char path[1200];
-    snprintf(path, sizeof path, "%s/sessions/%x", h->settings->runtime_dir, ++t->folders);
+    uint64_t random;
+    /* Sessions may share a user, so a name that one of them could guess would let it read and write another's pipes. */
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
+    snprintf(path, sizeof path, "%s/sessions/%016llx", h->settings->runtime_dir, (unsigned long long)random);
     return cf_channel_open(h->loop, path, h->uid, h->gid, h->scratch, h->scratch_bytes, ret, error);
 }
 
@@ -52,6 +61,7 @@ static void on_tidy(evutil_socket_t fd, short what, void *arg)
     struct dropped *d = t->dropped;
     if (d != NULL) {
         t->dropped = d->next;
+        t->dropped_count--;
         cf_shell_free(&d->shell);
         free(d);
     } else if (t->spare == NULL && make_channel(t, &t->spare, &error) != 0) {
@@ -154,7 +164,7 @@ int cf_shells_start(struct cf_shells *t, int cwd_fd, const struct cf_shell_event
 void cf_shells_drop(struct cf_shells *t, struct cf_shell *shell)
 {
     uint32_t slot = slot_of(cf_shell_key(shell));
-    struct dropped *d = malloc(sizeof *d);
+    struct dropped *d = t->dropped_count < DROPPED_MAX ? malloc(sizeof *d) : NULL;
     t->slots[slot] = NULL;
     t->free_slots[t->free_count++] = slot;
     if (d == NULL) {
@@ -163,6 +173,7 @@ void cf_shells_drop(struct cf_shells *t, struct cf_shell *shell)
     }
     *d = (struct dropped){ .next = t->dropped, .shell = shell };
     t->dropped = d;
+    t->dropped_count++;
     tidy_later(t);
 }
 

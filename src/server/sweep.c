@@ -129,6 +129,18 @@ bool cf_sweep_running(const struct cf_sweep *sweep)
     return sweep->running;
 }
 
+/* A new interval counts from now, but never puts off a sweep that is due before: else one could be put off for ever. */
+static void hasten(struct cf_sweep *sweep)
+{
+    struct timeval due, now, left;
+    if (!evtimer_pending(sweep->timer, &due))
+        return;
+    event_base_gettimeofday_cached(sweep->server->loop, &now);
+    evutil_timersub(&due, &now, &left);
+    if ((int64_t)left.tv_sec * CF_NS_PER_S + left.tv_usec * 1000 > sweep->server->settings.cleanup_interval)
+        arm(sweep);
+}
+
 void cf_sweep_configure(struct cf_sweep *sweep, const struct cf_sweep_change *change)
 {
     struct cf_settings *settings = &sweep->server->settings;
@@ -139,8 +151,7 @@ void cf_sweep_configure(struct cf_sweep *sweep, const struct cf_sweep_change *ch
     }
     if (change->cleanup_interval_ns != NULL) {
         settings->cleanup_interval = *change->cleanup_interval_ns;
-        if (evtimer_pending(sweep->timer, NULL))
-            arm(sweep);
+        hasten(sweep);
     }
     if (change->auto_cleanup_enabled != NULL) {
         settings->auto_cleanup_enabled = *change->auto_cleanup_enabled;

@@ -2,6 +2,7 @@
 #include "server/workspace.h"
 
 #include "base/fd.h"
+#include "server/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,23 +21,11 @@ bool cf_workspace_name_ok(const char *name)
     return len >= 1 && len <= 64 && name[len] == '\0' && name[0] != '.';
 }
 
-static int make_parents(char *path)
-{
-    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        int failed = mkdir(path, 0755) < 0 && errno != EEXIST;
-        *slash = '/';
-        if (failed)
-            return -1;
-    }
-    return mkdir(path, 0755) < 0 && errno != EEXIST ? -1 : 0;
-}
-
 int cf_workspace_root(const char *path, int *ret_fd, struct cf_error *error)
 {
-    char copy[PATH_MAX];
-    snprintf(copy, sizeof copy, "%s", path);
-    int fd = make_parents(copy) < 0 ? -1 : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = -1;
+    if (cf_folder_above(path, 0755) == 0 && (mkdir(path, 0755) == 0 || errno == EEXIST))
+        fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return cf_error_set(error, CF_E_WORKSPACE, "workspace_dir", "cannot use the workspace folder %s: %s", path, strerror(errno));
     *ret_fd = fd;
@@ -84,15 +73,21 @@ static const char *explain(int code)
     }
 }
 
+/* Being out of descriptors says nothing about the folder. */
+static int code_of(int error, int otherwise)
+{
+    return error == EMFILE || error == ENFILE ? CF_E_UNAVAILABLE : otherwise;
+}
+
 /* The workspace itself may not be a link at all: two names for one folder would also be two limits for it. */
-static int open_workspace(int root_fd, const char *name, uid_t uid, gid_t gid)
+static int open_workspace(int root_fd, const char *name, uid_t uid, gid_t gid, bool *ret_made)
 {
     uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-    bool made = mkdirat(root_fd, name, 0755) == 0;
-    if (!made && errno != EEXIST)
+    *ret_made = mkdirat(root_fd, name, 0755) == 0;
+    if (!*ret_made && errno != EEXIST)
         return -1;
     int fd = open_beneath(root_fd, name, resolve);
-    if (fd >= 0 && made && uid != geteuid() && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
+    if (fd >= 0 && *ret_made && uid != geteuid() && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
         cf_fd_close(&fd);
     return fd;
 }
@@ -103,16 +98,20 @@ int cf_workspace_open(int root_fd, const char *name, const char *cwd, uid_t uid,
     if (!cf_workspace_name_ok(name))
         return cf_error_set(error, CF_E_INVALID, "workspace",
                             "\"workspace\" must be 1 to 64 of A-Z a-z 0-9 . _ - and must not begin with a dot");
-    int fd = open_workspace(root_fd, name, uid, gid);
+    bool made;
+    int fd = open_workspace(root_fd, name, uid, gid, &made);
     if (fd < 0)
-        return cf_error_set(error, CF_E_WORKSPACE, "workspace", "cannot use workspace %s: %s", name, explain(errno));
+        return cf_error_set(error, code_of(errno, CF_E_WORKSPACE), "workspace", "cannot use workspace %s: %s", name, explain(errno));
     if (cwd != NULL) {
         int inner = open_beneath(fd, cwd, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
         int saved = errno;
         cf_fd_close(&fd);
-        if (inner < 0)
-            return cf_error_set(error, saved == ENOENT || saved == ENOTDIR ? CF_E_INVALID : CF_E_WORKSPACE, "cwd",
+        if (inner < 0) {
+            if (made)                   /* a refused request changes nothing */
+                (void)unlinkat(root_fd, name, AT_REMOVEDIR);
+            return cf_error_set(error, code_of(saved, saved == ENOENT || saved == ENOTDIR ? CF_E_INVALID : CF_E_WORKSPACE), "cwd",
                                 "cannot use \"cwd\" in workspace %s: %s", name, explain(saved));
+        }
         fd = inner;
     }
     *ret_fd = fd;

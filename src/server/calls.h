@@ -1,0 +1,11 @@
+/* calls.h: what the handlers of several operations share. */
+#ifndef CURFEW_SERVER_CALLS_H
+#define CURFEW_SERVER_CALLS_H
+
+#include "server/call.h"
+#include "server/tombs.h"
+
+/* Answers with the error, and with the tombstone as error.session when there is one (NULL: none). */
+void cf_calls_fail(struct cf_call *call, const struct cf_error *error, const struct cf_tomb *tomb);
+
+#endif
