@@ -7,6 +7,7 @@
 # token is what an interrupt left of an earlier request, and is skipped. Every status ends in NUL:
 #   TOKEN S CODE PWD   the command ended    TOKEN R CODE PWD   the loop was (re-)entered: at start, or after something
 #   TOKEN P WORD       answer to "TOKEN p WORD"                that unwinds it (an interrupt, break, return)
+# The locale's variables are set after the first of them: a bash that starts with them takes a sixth longer to be there.
 # The status is sent in the loop's condition, because `continue` in a command leads there and nowhere else.
 # The shell's own standard input holds a spare ". driver.bash" line, from which the loop comes back after unwinding.
 # Nothing but eval sees the user's descriptors: the loop's own output, traces included, goes to /dev/null.
@@ -15,6 +16,7 @@ __cf_status "$__cf_s" && \builtin :
 while
     __cf_s=$?
     \builtin printf '%s %s %d %.4094s\0' "$__cf_t" "$__cf_r" "$__cf_s" "${PWD-}" >&19
+    [[ -z ${__cf_l-} ]] || { \builtin eval "$__cf_l"; \builtin unset __cf_l; }
     __cf_r=S
     while LC_ALL=C IFS=' ' TMOUT='' \builtin read -r -u 18 __cf_w __cf_n __cf_p; do
         [[ $__cf_w == "$__cf_t" ]] || continue

@@ -26,8 +26,9 @@ struct cf_driver_status {
 int cf_driver_token(char *token);
 /* Appends `text` in single quotes for bash. */
 void cf_driver_quote(struct cf_buf *out, const char *text);
-/* Appends the lines that a shell's standard input starts with: what the loop needs, and the first entry. */
-void cf_driver_boot(struct cf_buf *out, const char *driver_path, const char *folder, const char *token);
+/* Appends the lines that a shell's standard input starts with: what the loop needs, and the first entry.  `late` is bash text that
+ * the loop runs once, after it has said that it is there. */
+void cf_driver_boot(struct cf_buf *out, const char *driver_path, const char *folder, const char *token, const char *late);
 /* Appends the line from which the loop comes back after something unwound it. */
 void cf_driver_spare(struct cf_buf *out, const char *driver_path);
 /* Appends the header of a request. */

@@ -1,6 +1,8 @@
 /* identity.c: the user and the environment of sessions. */
 #include "server/identity.h"
 
+#include "server/driver.h"
+
 #include <errno.h>
 #include <pwd.h>
 #include <stdbool.h>
@@ -10,6 +12,7 @@
 #include <unistd.h>
 
 #define ENV_MAX 256
+#define LOCALE_MAX 4096                 /* bytes of the text that sets it */
 
 /* Whether the comma-separated `list` names the first `len` bytes of `name`. */
 static bool listed(const char *list, const char *name, size_t len)
@@ -22,6 +25,19 @@ static bool listed(const char *list, const char *name, size_t len)
         list += word;
     }
     return false;
+}
+
+static bool is_locale(const char *name, size_t len)
+{
+    return (len == 4 && strncmp(name, "LANG", 4) == 0) || (len == 8 && strncmp(name, "LANGUAGE", 8) == 0) ||
+           (len > 3 && strncmp(name, "LC_", 3) == 0);
+}
+
+static void add_locale(struct cf_buf *text, const char *entry, size_t name_len)
+{
+    cf_buf_puts(text, text->len == 0 ? "\\builtin export " : " ");
+    cf_buf_append(text, entry, name_len + 1);
+    cf_driver_quote(text, entry + name_len + 1);
 }
 
 static int add(struct cf_identity *id, size_t *count, const char *name, const char *value)
@@ -69,19 +85,27 @@ static int fill_env(struct cf_identity *id, const struct cf_settings *settings, 
                                    { "LOGNAME", user != NULL ? user->pw_name : NULL }, { "SHELL", settings->shell } };
     size_t count = 0;
     int failed = 0;
+    struct cf_buf locale;
+    cf_buf_init(&locale, LOCALE_MAX);
     for (; *environment != NULL; environment++) {
         size_t len = strcspn(*environment, "=");
         bool users = false;
         for (size_t i = 0; i < 4; i++)
             users |= settings->user[0] != '\0' && strlen(own[i][0]) == len && strncmp(own[i][0], *environment, len) == 0;
-        if (listed(settings->env_pass, *environment, len) && !users)
+        if (!listed(settings->env_pass, *environment, len) || users || (*environment)[len] != '=')
+            continue;
+        if (is_locale(*environment, len))
+            add_locale(&locale, *environment, len);
+        else
             failed |= add(id, &count, *environment, NULL);
     }
     for (size_t i = 0; i < 4; i++)
         if (own[i][1] != NULL && !has(id, count, own[i][0]))
             failed |= add(id, &count, own[i][0], own[i][1]);
     failed |= add(id, &count, "HISTFILE", "/dev/null");     /* an interactive bash would read the user's own; the driver unsets it */
-    return failed;
+    id->locale = locale.len > 0 && !locale.failed ? cf_buf_take(&locale, NULL) : strdup("");
+    cf_buf_free(&locale);
+    return failed | (id->locale == NULL ? -1 : 0);
 }
 
 int cf_identity_make(const struct cf_settings *settings, char *const *environment, struct cf_identity *ret, struct cf_error *error)
@@ -111,5 +135,7 @@ void cf_identity_free(struct cf_identity *identity)
     for (char **e = identity->env; e != NULL && *e != NULL; e++)
         free(*e);
     free(identity->env);
+    free(identity->locale);
     identity->env = NULL;
+    identity->locale = NULL;
 }

@@ -10,7 +10,8 @@
 struct cf_identity {
     uid_t uid;
     gid_t gid;
-    char **env;             /* NULL-terminated, owned */
+    char **env;             /* NULL-terminated, owned; without the locale's variables */
+    char *locale;           /* bash text that exports those, owned; may be empty */
 };
 
 /* Reads settings->user (only root may set one) and picks the variables that env_pass names out of `environ`; HOME, USER, LOGNAME and

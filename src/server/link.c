@@ -8,6 +8,7 @@
 #include "base/packet.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,24 +175,25 @@ static uint32_t pack(struct cf_buf *block, const char *const *list)
     return n;
 }
 
-/* Writes argv and environment into a memfd, so that the packet itself stays of fixed size. */
-static int block_fd(const struct cf_link_spawn *what, struct cf_wire_spawn *packet, int *ret_fd, struct cf_error *error)
+int cf_link_args_make(const char *const *argv, const char *const *envv, struct cf_link_args *ret, struct cf_error *error)
 {
     struct cf_buf block;
     int code = 0;
     CF_FD_AUTO fd = -1;
     cf_buf_init(&block, CF_WIRE_ARGS_MAX);
-    packet->argc = pack(&block, what->argv);
-    packet->envc = pack(&block, what->envv);
-    packet->args_bytes = (uint32_t)block.len;
+    struct cf_link_args args = { .argc = pack(&block, argv), .envc = pack(&block, envv) };
+    args.bytes = (uint32_t)block.len;
     if (block.failed)
-        code = cf_error_set(error, CF_E_TOO_LARGE, "env", "arguments and environment are over %u bytes", CF_WIRE_ARGS_MAX);
-    else if ((fd = memfd_create("curfew-args", MFD_CLOEXEC)) < 0 || cf_fd_write_all(fd, block.data, block.len) < 0)
+        code = cf_error_set(error, CF_E_TOO_LARGE, "env_pass", "arguments and environment are over %u bytes", CF_WIRE_ARGS_MAX);
+    else if ((fd = memfd_create("curfew-args", MFD_CLOEXEC | MFD_ALLOW_SEALING)) < 0 ||
+             cf_fd_write_all(fd, block.data, block.len) < 0 ||
+             fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
         code = cf_error_set(error, CF_E_SYSTEM, NULL, "cannot hand over the arguments: %s", strerror(errno));
     cf_buf_free(&block);
     if (code == 0) {
-        *ret_fd = fd;
+        args.fd = fd;
         fd = -1;
+        *ret = args;
     }
     return code;
 }
@@ -199,13 +201,9 @@ static int block_fd(const struct cf_link_spawn *what, struct cf_wire_spawn *pack
 int cf_link_spawn(struct cf_link *link, const struct cf_link_spawn *what, struct cf_error *error)
 {
     struct cf_wire_spawn packet = { .type = CF_WIRE_SPAWN, .key = what->key, .hold = what->hold,
+                                    .argc = what->args->argc, .envc = what->args->envc, .args_bytes = what->args->bytes,
                                     .fd_count = what->fd_count, .lease_ms = what->lease_ms };
-    int fds[CF_WIRE_FDS_MAX] = { what->cwd_fd };
-    CF_FD_AUTO args_fd = -1;
-    int code = block_fd(what, &packet, &args_fd, error);
-    if (code != 0)
-        return code;
-    fds[1] = args_fd;
+    int fds[CF_WIRE_FDS_MAX] = { what->cwd_fd, what->args->fd };
     for (uint32_t i = 0; i < what->fd_count; i++) {
         fds[2 + i] = what->fds[i];
         packet.fd_targets[i] = what->targets[i];

@@ -27,18 +27,26 @@ int cf_link_open(struct event_base *loop, int fd, const struct cf_link_reports *
 void cf_link_close(struct cf_link **link);
 const struct cf_wire_welcome *cf_link_welcome(const struct cf_link *link);
 
+/* A program's arguments and environment as SPAWN takes them, in a memfd that may serve any number of spawns. */
+struct cf_link_args {
+    int fd;                                     /* owned; -1: none */
+    uint32_t argc, envc, bytes;
+};
+/* Both lists end in NULL.  0, CF_E_TOO_LARGE when they pass CF_WIRE_ARGS_MAX, or CF_E_SYSTEM. */
+int cf_link_args_make(const char *const *argv, const char *const *envv, struct cf_link_args *ret, struct cf_error *error);
+
 /* What to start.  Everything is borrowed for the call. */
 struct cf_link_spawn {
     uint64_t key;
     uint32_t hold;
     int cwd_fd;
-    const char *const *argv, *const *envv;      /* NULL-terminated */
+    const struct cf_link_args *args;
     const int *fds;                             /* the server keeps its own copies */
     const int32_t *targets;
     uint32_t fd_count;
     int64_t lease_ms;
 };
-/* 0, CF_E_TOO_LARGE when arguments and environment pass CF_WIRE_ARGS_MAX, or CF_E_SYSTEM. */
+/* 0, or CF_E_UNAVAILABLE. */
 int cf_link_spawn(struct cf_link *link, const struct cf_link_spawn *what, struct cf_error *error);
 /* These cannot fail but by losing the keeper, which `lost` reports. */
 void cf_link_renew(struct cf_link *link, uint64_t key, int64_t lease_ms);

@@ -28,7 +28,7 @@ static int load(struct cf_settings *settings, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct cf_server server = { .workspace_fd = -1 };
+    struct cf_server server = { .workspace_fd = -1, .host.args.fd = -1 };
     struct cf_error error = { 0 };
     int status = load(&server.settings, argc, argv);
     if (status != 0)

@@ -125,15 +125,20 @@ static int open_host(struct cf_server *server, char *const *environment, struct 
         return code;
     server->host = (struct cf_shell_host){
         .loop = server->loop, .link = server->link, .settings = &server->settings, .uid = identity.uid, .gid = identity.gid,
-        .env = identity.env, .scratch = malloc(SCRATCH_BYTES), .scratch_bytes = SCRATCH_BYTES,
+        .args = { .fd = -1 }, .locale = identity.locale, .scratch = malloc(SCRATCH_BYTES), .scratch_bytes = SCRATCH_BYTES,
     };
     if (asprintf(&server->host.driver_path, "%s/driver.bash", server->settings.runtime_dir) < 0)
         server->host.driver_path = NULL;
-    if (server->host.scratch == NULL || server->host.driver_path == NULL)
-        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     if (identity.uid != geteuid())
         open_way(&server->settings, &identity);
-    return write_driver(&server->settings, server->host.driver_path, error);
+    const char *argv[] = { server->settings.shell, "--norc", "--noprofile", "--noediting", "-i", "-s", NULL };
+    if (server->host.scratch == NULL || server->host.driver_path == NULL)
+        code = cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    else
+        code = cf_link_args_make(argv, (const char *const *)identity.env, &server->host.args, error);
+    identity.locale = NULL;             /* the host's now */
+    cf_identity_free(&identity);
+    return code != 0 ? code : write_driver(&server->settings, server->host.driver_path, error);
 }
 
 static int start_warm(void *arg, const struct cf_shell_events *events, void *shell_arg, struct cf_shell **ret, struct cf_error *error)
@@ -251,8 +256,8 @@ void cf_teardown(struct cf_server *server)
     cf_link_close(&server->link);
     cf_tombs_free(&server->tombs);
     cf_core_free(&server->core);
-    struct cf_identity identity = { .env = server->host.env };
-    cf_identity_free(&identity);
+    cf_fd_close(&server->host.args.fd);
+    free(server->host.locale);
     free(server->host.scratch);
     free(server->host.driver_path);
     cf_fd_close(&server->workspace_fd);

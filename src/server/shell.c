@@ -139,40 +139,29 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         cf_shell_run_on_timer(s);
 }
 
-/* The three pipes: requests, the spare lines on standard input, statuses.  The leader's ends go into `ret_theirs`. */
-static int open_pipes(struct cf_shell *s, int ret_theirs[3], struct cf_error *error)
+/* The three pipes: the spare lines on standard input, requests, statuses.  The leader's ends wait in `theirs`. */
+static int open_pipes(struct cf_shell *s, struct cf_error *error)
 {
-    int pipes[3][2] = { { -1, -1 }, { -1, -1 }, { -1, -1 } };
+    int pipes[3][2];
     for (int i = 0; i < 3; i++)
         if (pipe2(pipes[i], O_CLOEXEC) < 0) {
             int saved = errno;
-            for (int j = 0; j < i; j++) {
-                cf_fd_close(&pipes[j][0]);
-                cf_fd_close(&pipes[j][1]);
+            while (i-- > 0) {
+                cf_fd_close(&pipes[i][0]);
+                cf_fd_close(&pipes[i][1]);
             }
             return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot make the shell's pipes: %s", strerror(saved));
         }
     s->boot_fd = pipes[0][1];
     s->request_fd = pipes[1][1];
     s->status_fd = pipes[2][0];
-    ret_theirs[0] = pipes[0][0];
-    ret_theirs[1] = pipes[1][0];
-    ret_theirs[2] = pipes[2][1];
+    s->theirs[0] = pipes[0][0];
+    s->theirs[1] = pipes[1][0];
+    s->theirs[2] = pipes[2][1];
     (void)cf_fd_nonblock(s->boot_fd);
     (void)cf_fd_nonblock(s->request_fd);
     (void)cf_fd_nonblock(s->status_fd);
     return 0;
-}
-
-static int ask_keeper(struct cf_shell *s, int cwd_fd, const int theirs[3], struct cf_error *error)
-{
-    static const int32_t targets[] = { 0, CF_DRIVER_REQUEST_FD, CF_DRIVER_STATUS_FD };
-    const char *argv[] = { s->host->settings->shell, "--norc", "--noprofile", "--noediting", "-i", "-s", NULL };
-    struct cf_link_spawn what = {
-        .key = s->key, .cwd_fd = cwd_fd, .argv = argv, .envv = (const char *const *)s->host->env,
-        .fds = theirs, .targets = targets, .fd_count = 3, .lease_ms = s->host->settings->lease / CF_NS_PER_MS,
-    };
-    return cf_link_spawn(s->host->link, &what, error);
 }
 
 static int open_events(struct cf_shell *s, struct cf_error *error)
@@ -181,48 +170,64 @@ static int open_events(struct cf_shell *s, struct cf_error *error)
     s->timer = evtimer_new(s->host->loop, on_timer, s);
     if (s->status_event == NULL || s->timer == NULL || event_add(s->status_event, NULL) < 0)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
-    cf_shell_arm(s, BOOT_TIMEOUT_S * CF_NS_PER_S);
     return 0;
 }
 
 static int say_boot(struct cf_shell *s, struct cf_error *error)
 {
     struct cf_buf text;
-    cf_buf_init(&text, 8192);
-    cf_driver_boot(&text, s->host->driver_path, cf_channel_path(s->channel), s->token);
+    cf_buf_init(&text, 16384);
+    cf_driver_boot(&text, s->host->driver_path, cf_channel_path(s->channel), s->token, s->host->locale);
     bool written = cf_shell_write(s, s->boot_fd, &text);
     cf_buf_free(&text);
     return written ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "cannot write to the shell");
 }
 
-int cf_shell_start(const struct cf_shell_host *host, uint64_t key, struct cf_channel *channel, int cwd_fd,
-                   const struct cf_shell_events *events, void *arg, struct cf_shell **ret, struct cf_error *error)
+int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, struct cf_shell **ret, struct cf_error *error)
 {
-    int theirs[3] = { -1, -1, -1 };
     struct cf_shell *s = calloc(1, sizeof *s);
     if (s == NULL) {
         cf_channel_close(&channel);
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     }
-    *s = (struct cf_shell){ .host = host, .events = *events, .arg = arg, .key = key, .state = CF_SHELL_BOOTING,
-                            .channel = channel, .request_fd = -1, .boot_fd = -1, .status_fd = -1 };
+    *s = (struct cf_shell){ .host = host, .state = CF_SHELL_BOOTING, .channel = channel, .request_fd = -1, .boot_fd = -1,
+                            .status_fd = -1, .theirs = { -1, -1, -1 } };
     cf_buf_init(&s->status, CF_STATUS_MAX);
     int code = cf_driver_token(s->token) == 0 ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
     if (code == 0)
-        code = open_pipes(s, theirs, error);
+        code = open_pipes(s, error);
     if (code == 0)
         code = open_events(s, error);
     if (code == 0)
         code = say_boot(s, error);
-    if (code == 0)
-        code = ask_keeper(s, cwd_fd, theirs, error);
-    for (int i = 0; i < 3; i++)
-        cf_fd_close(&theirs[i]);
     if (code != 0)
         cf_shell_free(&s);
     else
         *ret = s;
     return code;
+}
+
+static void close_theirs(struct cf_shell *s)
+{
+    for (int i = 0; i < 3; i++)
+        cf_fd_close(&s->theirs[i]);
+}
+
+int cf_shell_launch(struct cf_shell *s, uint64_t key, int cwd_fd, const struct cf_shell_events *events, void *arg,
+                    struct cf_error *error)
+{
+    static const int32_t targets[] = { 0, CF_DRIVER_REQUEST_FD, CF_DRIVER_STATUS_FD };
+    struct cf_link_spawn what = { .key = key, .cwd_fd = cwd_fd, .args = &s->host->args, .fds = s->theirs, .targets = targets,
+                                  .fd_count = 3, .lease_ms = s->host->settings->lease / CF_NS_PER_MS };
+    int code = cf_link_spawn(s->host->link, &what, error);
+    if (code != 0)
+        return code;
+    close_theirs(s);
+    s->key = key;
+    s->events = *events;
+    s->arg = arg;
+    cf_shell_arm(s, BOOT_TIMEOUT_S * CF_NS_PER_S);
+    return 0;
 }
 
 static void hang_up(struct cf_shell *s)
@@ -241,6 +246,7 @@ void cf_shell_free(struct cf_shell **shell)
     if (s->timer != NULL)
         event_free(s->timer);
     hang_up(s);
+    close_theirs(s);
     cf_fd_close(&s->status_fd);
     cf_channel_close(&s->channel);      /* it may still read into the captures */
     cf_shell_run_free(s);

@@ -47,7 +47,8 @@ struct cf_shell_host {
     const struct cf_settings *settings;
     uid_t uid;                          /* that sessions run as */
     gid_t gid;
-    char **env;                         /* what sessions inherit, NULL-terminated; owned by the server */
+    struct cf_link_args args;           /* the shell's program, options and environment */
+    char *locale;                       /* bash text that sets the locale's variables, once a shell is up */
     char *driver_path;                  /* of driver.bash, where sessions can read it */
     char *scratch;                      /* read buffer, shared by all channels */
     size_t scratch_bytes;
@@ -63,11 +64,12 @@ struct cf_shell_events {
 
 typedef void cf_exec_done(void *arg, const struct cf_exec_result *result);
 
-/* Asks the keeper for a shell under `key` that starts in the folder `cwd_fd` (borrowed) and prints to `channel`, which it takes
- * over, also when it fails. */
-int cf_shell_start(const struct cf_shell_host *host, uint64_t key, struct cf_channel *channel, int cwd_fd,
-                   const struct cf_shell_events *events, void *arg, struct cf_shell **ret, struct cf_error *error);
-/* Only when it is not with the keeper any more (after `ended`, or `failed` at spawn) or the server is going down. */
+/* Makes all of a shell but its process: it prints to `channel`, which it takes over, also when it fails. */
+int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, struct cf_shell **ret, struct cf_error *error);
+/* Asks the keeper to start it under `key` in the folder `cwd_fd` (borrowed).  When it fails the shell is as before. */
+int cf_shell_launch(struct cf_shell *shell, uint64_t key, int cwd_fd, const struct cf_shell_events *events, void *arg,
+                    struct cf_error *error);
+/* Only when it is not with the keeper: before launch, after `ended`, or when the server is going down. */
 void cf_shell_free(struct cf_shell **shell);
 /* Who gets its events from now on. */
 void cf_shell_adopt(struct cf_shell *shell, const struct cf_shell_events *events, void *arg);

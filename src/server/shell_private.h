@@ -37,6 +37,7 @@ struct cf_shell {
     bool ending, left;
     int wait_status;
     int request_fd, boot_fd, status_fd;
+    int theirs[3];                      /* the other ends, until the keeper has them */
     struct event *status_event, *timer;
     char token[CF_DRIVER_TOKEN];
     struct cf_buf status;               /* the beginning of a status whose end has not come yet; mostly empty */
