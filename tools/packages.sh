@@ -9,7 +9,7 @@
 packages_build="gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev libevent-dev libjansson-dev libcurl4-openssl-dev"
 # clang and its run time build the fuzz harnesses; bash, curl, jq and procps are what the documents' examples run.
 # shellcheck disable=SC2034
-packages_check="libcmocka-dev python3 bash curl jq procps clang libclang-rt-dev"
+packages_check="libcmocka-dev python3 bash curl jq shellcheck procps clang libclang-rt-dev"
 
 # Prints those of its arguments that dpkg does not have installed, or that no installed package provides.
 missing_packages() {

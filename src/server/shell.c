@@ -73,7 +73,7 @@ static void remember_cwd(struct cf_shell *s, const char *cwd)
 /* Ready is whose driver listens and whose containment is known: the one is told by a pipe, the other by the keeper. */
 static void become_ready(struct cf_shell *s)
 {
-    if (s->state != CF_SHELL_BOOTING || !s->listens || s->pid == 0)
+    if (s->state != CF_SHELL_BOOTING || !s->listens || s->pid == 0 || s->ending)
         return;
     s->state = CF_SHELL_READY;
     evtimer_del(s->timer);

@@ -81,7 +81,7 @@ def need(containment):
     """Skips when the machine cannot do it; the keeper itself says why."""
     if containment not in offered:
         with tempfile.TemporaryDirectory(prefix="cf.") as folder:      # it refuses to serve there, if it gets so far
-            done = harness.serve("--host=192.0.2.1", containment=containment, state_dir=folder + "/state", runtime_dir=folder + "/run")
+            done = harness.serve("--host=192.0.2.1", "--token-required", containment=containment, state_dir=folder + "/state", runtime_dir=folder + "/run")
         why = [line for line in done.stderr.splitlines() if "does not work here" in line]
         offered[containment] = why[0] if why else ""
     if offered[containment]:
