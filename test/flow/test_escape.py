@@ -82,8 +82,8 @@ def need(containment):
     if containment not in offered:
         with tempfile.TemporaryDirectory(prefix="cf.") as folder:      # it refuses to serve there, if it gets so far
             done = harness.serve("--host=192.0.2.1", "--token-required", containment=containment, state_dir=folder + "/state", runtime_dir=folder + "/run")
-        why = [line for line in done.stderr.splitlines() if "does not work here" in line]
-        offered[containment] = why[0] if why else ""
+        held = f"sessions are held by {containment}" in done.stderr
+        offered[containment] = "" if held else done.stderr.strip().splitlines()[-1]
     if offered[containment]:
         skip(f"{containment} cannot be had: {offered[containment]}")
 
