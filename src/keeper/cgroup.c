@@ -6,11 +6,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define DEPTH_MAX 32                    /* folders in folders that a session may have made */
@@ -74,6 +76,11 @@ static int find_own(char *ret_path, size_t size)
     return length > 0 && (size_t)length < size ? 0 : -1;
 }
 
+static void name_for(const char *state_dir, char *name, size_t size)
+{
+    snprintf(name, size, "curfew-%08x", hash(state_dir));
+}
+
 int cf_cgroups_open(struct cf_cgroups *ret_cgroups, const char *root, const char *state_dir, struct cf_error *error)
 {
     struct cf_cgroups cgroups = { .dir_fd = -1 };
@@ -83,7 +90,7 @@ int cf_cgroups_open(struct cf_cgroups *ret_cgroups, const char *root, const char
                         : (size_t)snprintf(parent, sizeof parent, "%s", root) >= sizeof parent)
         return cf_error_set(error, CF_E_UNAVAILABLE, "cgroup_root",
                             "no cgroup of version 2 is mounted where it can be reached");
-    snprintf(cgroups.name, sizeof cgroups.name, "curfew-%08x", hash(state_dir));
+    name_for(state_dir, cgroups.name, sizeof cgroups.name);
     snprintf(cgroups.path, sizeof cgroups.path, "%s/%s", parent, cgroups.name);
     if (mkdir(cgroups.path, 0755) != 0 && errno != EEXIST)
         return cf_error_set(error, CF_E_UNAVAILABLE, "cgroup_root", "cannot make the cgroup %s: %s", cgroups.path,
@@ -93,6 +100,27 @@ int cf_cgroups_open(struct cf_cgroups *ret_cgroups, const char *root, const char
         cf_fd_close(&cgroups.dir_fd);
         (void)rmdir(cgroups.path);
         return cf_error_set(error, CF_E_UNAVAILABLE, "cgroup_root", "%s is not a folder of cgroup version 2", parent);
+    }
+    *ret_cgroups = cgroups;
+    return 0;
+}
+
+int cf_cgroups_reopen(struct cf_cgroups *ret_cgroups, const char *path, const char *state_dir)
+{
+    struct cf_cgroups cgroups = { .dir_fd = -1 };
+    const char *last = strrchr(path, '/');
+    struct statfs system;
+
+    name_for(state_dir, cgroups.name, sizeof cgroups.name);
+    if (path[0] != '/' || strcmp(last + 1, cgroups.name) != 0 || strlen(path) >= sizeof cgroups.path)
+        return -1;
+    strcpy(cgroups.path, path);
+    cgroups.dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (cgroups.dir_fd < 0)
+        return -1;
+    if (fstatfs(cgroups.dir_fd, &system) != 0 || system.f_type != CGROUP2_SUPER_MAGIC) {
+        cf_fd_close(&cgroups.dir_fd);
+        return -1;
     }
     *ret_cgroups = cgroups;
     return 0;
@@ -304,11 +332,25 @@ static int await_leftover(const struct cf_cgroups *cgroups, const char *name, vo
     return await(cgroups, name, waiting->until_ns);
 }
 
+/* A keeper that runs in one of the cgroups, since it was started by what an earlier one left would kill
+ * itself. */
+static bool holds_us(const struct cf_cgroups *cgroups)
+{
+    char own[sizeof cgroups->path];
+    size_t length = strlen(cgroups->path);
+
+    return find_own(own, sizeof own) == 0 && strncmp(own, cgroups->path, length) == 0 && own[length] == '/';
+}
+
 int cf_cgroups_sweep(const struct cf_cgroups *cgroups, int64_t wait_ms, uint32_t *ret_killed, struct cf_error *error)
 {
     struct waiting waiting = { .until_ns = cf_clock_now().mono_ns + wait_ms * CF_NS_PER_MS };
     int failures = 0;
 
+    *ret_killed = 0;
+    if (holds_us(cgroups))
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "this keeper was started by a process that an earlier one left "
+                            "under %s", cgroups->path);
     /* All first, so that they die side by side. */
     leftovers(cgroups, kill_leftover, &waiting, &failures);
     failures = 0;

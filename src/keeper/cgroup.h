@@ -17,11 +17,13 @@ struct cf_cgroups {
 
 /* Makes the folder under `root`, or under the caller's own cgroup when that is empty.  0, or CF_E_UNAVAILABLE. */
 int cf_cgroups_open(struct cf_cgroups *ret_cgroups, const char *root, const char *state_dir, struct cf_error *error);
+/* Opens a folder that an earlier keeper made for the same state folder.  0, or -1: there is none, or it is not one. */
+int cf_cgroups_reopen(struct cf_cgroups *ret_cgroups, const char *path, const char *state_dir);
 /* Removes the folder if nothing is left in it. */
 void cf_cgroups_close(struct cf_cgroups *cgroups);
 
 /* Kills what an earlier keeper left, waits until it is gone, removes the folders.  *ret_killed counts processes.
- * CF_E_SYSTEM when some would not go within `wait_ms`. */
+ * CF_E_SYSTEM when some would not go within `wait_ms`, or when this process itself is in one of them. */
 int cf_cgroups_sweep(const struct cf_cgroups *cgroups, int64_t wait_ms, uint32_t *ret_killed, struct cf_error *error);
 
 int cf_cgroup_make(const struct cf_cgroups *cgroups, uint32_t number);      /* its descriptor, or -1 and errno */

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,30 @@
 
 #define DEPTH_MAX 64                    /* folders in folders; deeper ones stay */
 
+static bool trusted(const struct stat *status)
+{
+    return status->st_uid == geteuid() || status->st_uid == 0;
+}
+
+/* Who may write to the folder may put a lock, a token or a socket of his own there. */
+static int judge(const char *path, struct cf_error *error)
+{
+    struct stat link, folder;
+
+    if (lstat(path, &link) != 0 || stat(path, &folder) != 0)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot look at the folder %s: %s", path, strerror(errno));
+    if (S_ISLNK(link.st_mode) && !trusted(&link))
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "the folder %s is a symbolic link of another user (uid %u)", path,
+                            (unsigned)link.st_uid);
+    if (!S_ISDIR(folder.st_mode))
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "%s is no folder", path);
+    if (!trusted(&folder) || (folder.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "the folder %s (owner uid %u, mode %04o) has to be owned by uid "
+                            "%u or root and writable by nobody else", path, (unsigned)folder.st_uid,
+                            (unsigned)(folder.st_mode & 07777), (unsigned)geteuid());
+    return 0;
+}
+
 int cf_folder_make(const char *path, mode_t mode, struct cf_error *error)
 {
     char part[4096];
@@ -21,6 +46,8 @@ int cf_folder_make(const char *path, mode_t mode, struct cf_error *error)
     if (length == 0 || length >= sizeof part)
         return cf_error_set(error, CF_E_SYSTEM, NULL, "the folder name %.80s has no usable length", path);
     memcpy(part, path, length + 1);
+    while (length > 1 && part[length - 1] == '/')
+        part[--length] = '\0';          /* with a slash behind it a link would not be seen */
     for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         if (mkdir(part, 0755) != 0 && errno != EEXIST && errno != EISDIR)
@@ -29,7 +56,7 @@ int cf_folder_make(const char *path, mode_t mode, struct cf_error *error)
     }
     if (mkdir(part, mode) != 0 && errno != EEXIST)
         return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot make the folder %s: %s", part, strerror(errno));
-    return 0;
+    return judge(part, error);
 }
 
 int cf_folder_lock(const char *folder, int *ret_lock_fd, struct cf_error *error)

@@ -6,7 +6,8 @@
 
 #include <sys/types.h>
 
-/* Makes a folder with all above it that are missing; one that is there keeps its mode.  0 or CF_E_SYSTEM. */
+/* Makes a folder with all above it that are missing.  One that is there keeps its mode, and has to be ours or root's
+ * and writable by nobody else, as has to be the symbolic link that leads to it.  0 or CF_E_SYSTEM. */
 int cf_folder_make(const char *path, mode_t mode, struct cf_error *error);
 
 /* Takes the lock of a state or runtime folder until the descriptor is closed.  0, CF_E_BUSY when another keeper has

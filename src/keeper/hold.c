@@ -32,8 +32,7 @@ static int start_init(struct cf_keeper *k, struct cf_held *held, const struct cf
 {
     struct cf_init_order order = { .type = CF_INIT_START, .plan = *plan };
 
-    if (cf_table_pid_set(&k->table, held, held->init_pid) != 0)
-        return ENOMEM;
+    cf_table_pid_set(&k->table, held, held->init_pid);
     if (cf_keeper_watch(k, CF_WATCH_CONTROL, held, held->control_fd, EPOLLIN) != 0)
         return errno;
     if (cf_packet_send(held->control_fd, &order, sizeof order, fds, plan->fd_count + 2u) != 0)
@@ -56,8 +55,7 @@ static int start_leader(struct cf_keeper *k, struct cf_held *held, const struct 
     if (error != 0)
         return error;
     held->leader_pid = pid;
-    if (cf_table_pid_set(&k->table, held, pid) != 0)
-        return ENOMEM;
+    cf_table_pid_set(&k->table, held, pid);
     cf_ladder_event(k, held, CF_EVENT_STARTED, pid);
     return 0;
 }
@@ -72,8 +70,8 @@ static int start(struct cf_keeper *k, struct cf_held *held, const struct cf_spaw
         return error;
     held->init_pid = berth.init_pid;
     held->control_fd = berth.control_fd;
-    if (berth.cgroup != 0 && cf_table_cgroup_set(&k->table, held, berth.cgroup) != 0)
-        return ENOMEM;
+    if (berth.cgroup != 0)
+        cf_table_cgroup_set(&k->table, held, berth.cgroup);
     return held->init_pid != 0 ? start_init(k, held, plan, fds) : start_leader(k, held, plan, fds, cgroup_fd);
 }
 

@@ -23,6 +23,8 @@
 
 enum { CONTROL_FD = 3, PROC_FD = 4, SIGNAL_FD = 5, FIRST_FREE_FD = 6 };
 
+#define TELL_TRIES 500                  /* 5 s of them, a sixth of what the keeper gives a start */
+#define TELL_PAUSE_MS 10
 #define KILL_PAUSE_MS 20                /* without a death, before a subreaper looks for its processes again */
 
 struct init {
@@ -52,7 +54,12 @@ static void tell(enum cf_init_word_type type, int value, pid_t as)
     memcpy(CMSG_DATA(header), &who, sizeof who);
     if (as != 0 && sendmsg(CONTROL_FD, &message, MSG_NOSIGNAL) >= 0)
         return;
-    (void)cf_packet_send(CONTROL_FD, &word, sizeof word, NULL, 0);
+    /* The keeper waits for each word, so a machine that is short of memory is given time. */
+    for (int tries = 0; cf_packet_send(CONTROL_FD, &word, sizeof word, NULL, 0) != 0; tries++) {
+        if ((errno != ENOBUFS && errno != ENOMEM) || tries == TELL_TRIES)
+            return;
+        (void)poll(NULL, 0, TELL_PAUSE_MS);
+    }
 }
 
 /* Only before there is a leader, so that nothing can be left. */

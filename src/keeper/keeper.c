@@ -2,6 +2,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "keeper/context.h"
+#include "keeper/former.h"
 #include "keeper/hold.h"
 #include "keeper/init.h"
 #include "keeper/ladder.h"
@@ -27,15 +28,16 @@
 
 /* --- making one --- */
 
-/* As many descriptors as the system lets us have: each session takes one or two. */
-static void raise_limits(void)
+/* As many descriptors as the system lets us have: each session takes one or two.  Sessions get what we got. */
+static void raise_limits(struct cf_spawn_user *user)
 {
     struct rlimit files;
 
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files);
-    }
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= files.rlim_max)
+        return;
+    user->open_files = files.rlim_cur;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
 static int settle_signals(void)
@@ -72,30 +74,37 @@ int cf_keeper_watch(struct cf_keeper *k, enum cf_watch what, const struct cf_hel
     return epoll_ctl(k->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
-static int settle_cgroups(struct cf_keeper *k, struct cf_error *error)
+static void sweep_leftovers(struct cf_keeper *k)
 {
     struct cf_error why = { 0 };
 
-    if (cf_cgroups_open(&k->cgroups, k->config.cgroup_root, k->config.state_dir, &why) != 0) {
-        cf_log(CF_LOG_DEBUG, "no cgroups: %s", why.text);
-        if ((k->config.hold & CF_HOLD_CGROUP) == 0)
-            return 0;
-        if (error != NULL)
-            *error = why;
-        return CF_E_UNAVAILABLE;
-    }
-    if (cf_cgroups_sweep(&k->cgroups, SWEEP_WAIT_MS, &k->swept, &why) != 0)
+    if (k->cgroups.dir_fd >= 0 && cf_cgroups_sweep(&k->cgroups, SWEEP_WAIT_MS, &k->swept, &why) != 0)
         cf_log(CF_LOG_WARNING, "%s; they are killed again at the next start", why.text);
+    k->swept += cf_former_sweep(k->config.state_dir, &k->cgroups, SWEEP_WAIT_MS);
     if (k->swept != 0)
         cf_log(CF_LOG_WARNING, "killed %u processes that an earlier keeper had left", k->swept);
-    return 0;
+}
+
+static int settle_cgroups(struct cf_keeper *k, struct cf_error *error)
+{
+    struct cf_error why = { 0 };
+    int outcome = cf_cgroups_open(&k->cgroups, k->config.cgroup_root, k->config.state_dir, &why);
+
+    if (outcome != 0)
+        cf_log(CF_LOG_DEBUG, "no cgroups: %s", why.text);
+    sweep_leftovers(k);
+    if (outcome == 0 || (k->config.hold & CF_HOLD_CGROUP) == 0)
+        return 0;
+    if (error != NULL)
+        *error = why;
+    return CF_E_UNAVAILABLE;
 }
 
 static int settle(struct cf_keeper *k, struct cf_error *error)
 {
     int outcome;
 
-    raise_limits();
+    raise_limits(&k->config.user);
     cf_init_prepare();
     k->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     k->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

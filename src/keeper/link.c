@@ -18,7 +18,8 @@ static int put(struct cf_keeper *k, const void *data, size_t len)
 {
     if (cf_packet_send(k->link.fd, data, len, NULL, 0) == 0)
         return 0;
-    if (errno == EAGAIN)
+    /* A machine that is short of memory for a moment is no reason to end every session. */
+    if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)
         k->link.blocked = true;
     else
         k->link.lost = true;

@@ -198,11 +198,14 @@ static int keep(struct program *p, char **argv, struct cf_error *error)
     return outcome;
 }
 
-/* A descriptor 0, 1 or 2 that came closed would be taken by the lock or a socket, and the log be written to that. */
-static void fill_descriptors(void)
+/* What whoever started us left open by mistake would stay open for as long as keeper and server live, a pipe that
+ * somebody reads to its end, say.  A descriptor 0, 1 or 2 that came closed would be taken by the lock or a socket, and
+ * the log be written to that. */
+static void settle_descriptors(void)
 {
     int fd;
 
+    (void)close_range(STDERR_FILENO + 1, ~0U, 0);
     do
         fd = open("/dev/null", O_RDWR);
     while (fd >= 0 && fd <= STDERR_FILENO);
@@ -216,7 +219,7 @@ int main(int argc, char **argv)
     struct cf_error error = { 0 };
     int status;
 
-    fill_descriptors();
+    settle_descriptors();
     if (read_settings(&program, argc, argv, &status))
         return status;
     cf_log_init("keeper", CF_LOG_INFO);

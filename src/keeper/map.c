@@ -49,9 +49,17 @@ static int grow(struct cf_map *m)
     return 0;
 }
 
+int cf_map_reserve(struct cf_map *m, uint32_t count)
+{
+    while (count * 2 > m->capacity)
+        if (grow(m) != 0)
+            return -1;
+    return 0;
+}
+
 int cf_map_put(struct cf_map *m, uint64_t key, uint32_t value)
 {
-    if ((m->used + 1) * 2 > m->capacity && grow(m) != 0)
+    if (cf_map_reserve(m, m->used + 1) != 0)
         return -1;
     place(m, key, value);
     return 0;

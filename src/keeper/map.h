@@ -18,6 +18,8 @@ struct cf_map {
 void *cf_pages_alloc(size_t bytes);
 void cf_pages_free(void *pages, size_t bytes);
 
+/* Makes room for `count` keys in all, so that putting them cannot fail.  0, or -1: out of memory. */
+int cf_map_reserve(struct cf_map *m, uint32_t count);
 int cf_map_put(struct cf_map *m, uint64_t key, uint32_t value);     /* 0, or -1: out of memory */
 bool cf_map_get(const struct cf_map *m, uint64_t key, uint32_t *ret_value);
 void cf_map_remove(struct cf_map *m, uint64_t key);                 /* no such key: nothing happens */

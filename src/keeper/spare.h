@@ -1,7 +1,8 @@
 /* spare.h: a containment that waits for its session.
  *
- * Making a cgroup, the namespaces and their init takes half as long as starting a bash in them.  So one is made ahead, a
- * moment after a session was started, of the kind that sessions get which ask for none; nothing runs in it but its init. */
+ * Making a cgroup, the namespaces and their init takes half as long as starting a bash in them.  So one is made
+ * ahead, a moment after a session was started, of the kind that sessions get which ask for none; nothing runs in it
+ * but its init. */
 #ifndef CURFEW_KEEPER_SPARE_H
 #define CURFEW_KEEPER_SPARE_H
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -165,6 +166,20 @@ IN_CHILD static int enter(int folder)
     return 0;
 }
 
+/* What uses select() cannot live with the keeper's raised limit.  After the last new descriptor: those that lie above
+ * the limit stay open. */
+IN_CHILD static int restore_limit(uint64_t open_files)
+{
+    struct rlimit files;
+
+    if (open_files == 0)
+        return 0;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return -1;
+    files.rlim_cur = open_files < files.rlim_max ? open_files : files.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &files);
+}
+
 IN_CHILD static int live(void *context)
 {
     const struct birth *birth = context;
@@ -180,7 +195,7 @@ IN_CHILD static int live(void *context)
         goto fail;
     umask(022);
     /* The folder and the program are opened as the session's user: what he may not enter stays shut. */
-    if (become(&birth->user) != 0 || enter(folder) != 0)
+    if (become(&birth->user) != 0 || enter(folder) != 0 || restore_limit(birth->user.open_files) != 0)
         goto fail;
     /* After the change of user, which clears it.  A parent that died before was missed, so look. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)

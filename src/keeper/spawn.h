@@ -10,10 +10,11 @@
 
 #define CF_SPAWN_STRINGS_MAX 32768u     /* arguments and variables together */
 #define CF_SPAWN_TARGETS_MAX 5          /* descriptors beside folder and argument block */
-#define CF_SPAWN_TARGET_LAST 31         /* highest number at which one may be placed; what lies above is needed meanwhile */
+#define CF_SPAWN_TARGET_LAST 31         /* highest number for one; what lies above is needed meanwhile */
 
 /* Whom sessions run as; when `set` is false, as the keeper itself. */
 struct cf_spawn_user {
+    uint64_t open_files;                /* soft limit that they start with, as the keeper raises its own; 0: as it is */
     bool set;
     uid_t uid;
     gid_t gid;

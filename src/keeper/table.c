@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-
-
 void cf_table_init(struct cf_table *t, uint32_t max_sessions)
 {
     *t = (struct cf_table){ .max = max_sessions, .soonest_ns = CF_NEVER_NS };
@@ -84,6 +82,9 @@ struct cf_held *cf_table_add(struct cf_table *t, uint64_t key)
     if (t->live >= t->max || (t->free_count == 0 && grow(t) != 0))
         return NULL;
     held = cf_table_slot(t, t->free_slots[t->free_count - 1]);
+    /* Room for what a start will record, before there is a process that no table would know. */
+    if (cf_map_reserve(&t->by_pid, t->live + 1) != 0 || cf_map_reserve(&t->by_cgroup, t->live + 1) != 0)
+        return NULL;
     if (cf_map_put(&t->by_key, key, held->slot) != 0)
         return NULL;
     t->free_count--;
@@ -105,9 +106,9 @@ void cf_table_remove(struct cf_table *t, struct cf_held *held)
     t->live--;
 }
 
-int cf_table_pid_set(struct cf_table *t, struct cf_held *held, pid_t pid)
+void cf_table_pid_set(struct cf_table *t, struct cf_held *held, pid_t pid)
 {
-    return cf_map_put(&t->by_pid, (uint64_t)pid, held->slot);
+    (void)cf_map_put(&t->by_pid, (uint64_t)pid, held->slot);
 }
 
 void cf_table_pid_clear(struct cf_table *t, pid_t pid)
@@ -115,12 +116,10 @@ void cf_table_pid_clear(struct cf_table *t, pid_t pid)
     cf_map_remove(&t->by_pid, (uint64_t)pid);
 }
 
-int cf_table_cgroup_set(struct cf_table *t, struct cf_held *held, uint32_t cgroup)
+void cf_table_cgroup_set(struct cf_table *t, struct cf_held *held, uint32_t cgroup)
 {
-    if (cf_map_put(&t->by_cgroup, cgroup, held->slot) != 0)
-        return -1;
+    (void)cf_map_put(&t->by_cgroup, cgroup, held->slot);
     held->cgroup = cgroup;
-    return 0;
 }
 
 void cf_table_cgroup_clear(struct cf_table *t, struct cf_held *held)

@@ -66,10 +66,10 @@ void cf_table_free(struct cf_table *t);
 
 struct cf_held *cf_table_add(struct cf_table *t, uint64_t key);             /* NULL: full or out of memory */
 void cf_table_remove(struct cf_table *t, struct cf_held *held);
-/* Records whose process or cgroup this is.  0, or -1: out of memory. */
-int cf_table_pid_set(struct cf_table *t, struct cf_held *held, pid_t pid);
+/* Records whose process or cgroup this is: one of each a session at a time, for which cf_table_add has made room. */
+void cf_table_pid_set(struct cf_table *t, struct cf_held *held, pid_t pid);
 void cf_table_pid_clear(struct cf_table *t, pid_t pid);                     /* at the reaping */
-int cf_table_cgroup_set(struct cf_table *t, struct cf_held *held, uint32_t cgroup);
+void cf_table_cgroup_set(struct cf_table *t, struct cf_held *held, uint32_t cgroup);
 void cf_table_cgroup_clear(struct cf_table *t, struct cf_held *held);
 
 struct cf_held *cf_table_slot(const struct cf_table *t, uint32_t slot);     /* any slot below capacity, free ones too */

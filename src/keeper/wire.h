@@ -6,7 +6,7 @@
  * another size, with other descriptors, or in another state ends the connection: the keeper then
  * treats the server as dead.
  *
- * Reports about sessions wait in the keeper, at most three a session, for a server that does not read.  Answers
+ * Reports about sessions wait in the keeper, at most four a session, for a server that does not read.  Answers
  * about sessions that it does not hold (SPAWNED with an error, ENDED with CF_RUNG_UNKNOWN) do not: while one cannot
  * be sent, the keeper reads nothing.  So a server must not block in sending: it sends without waiting, and reads.
  *

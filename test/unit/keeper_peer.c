@@ -5,16 +5,25 @@
 #include "base/packet.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,11 +34,37 @@ int64_t peer_now_ns(void)
     return cf_clock_now().mono_ns;
 }
 
-static _Noreturn void keep(const struct peer *p, uint32_t hold, int fd)
+/* Of the faults below. */
+static bool in_keeper;
+
+static void settle(const struct peer_birth *birth)
 {
-    struct cf_keeper_config config = { .state_dir = p->state_dir, .cgroup_root = "", .hold = hold,
+    struct rlimit files;
+    char path[600];
+
+    if (birth->cgroup != NULL) {
+        CF_FD_AUTO fd = -1;
+
+        snprintf(path, sizeof path, "%s/cgroup.procs", birth->cgroup);
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd < 0 || write(fd, "0", 1) != 1)
+            abort();
+    }
+    if (birth->open_files != 0 && getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = birth->open_files;
+        if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+            abort();
+    }
+}
+
+static _Noreturn void keep(const struct peer *p, const struct peer_birth *birth, int fd)
+{
+    struct cf_keeper_config config = { .state_dir = p->state_dir, .cgroup_root = "", .hold = birth->hold,
                                        .max_sessions = 20000, .grace_ms = 1000 };
     int status;
+
+    settle(birth);
+    in_keeper = true;
 
     cf_log_init("keeper", getenv("CURFEW_TEST_LOG") != NULL ? CF_LOG_DEBUG : CF_LOG_ERROR);
     if (getenv("CURFEW_TEST_LOG") == NULL)
@@ -42,14 +77,19 @@ static _Noreturn void keep(const struct peer *p, uint32_t hold, int fd)
 
 void peer_open_silent(struct peer *p, uint32_t hold, const char *state_dir)
 {
+    peer_open_as(p, &(struct peer_birth){ .hold = hold, .state_dir = state_dir });
+}
+
+void peer_open_as(struct peer *p, const struct peer_birth *birth)
+{
     static unsigned count;
     int ends[2];
 
     count++;
     memset(p, 0, sizeof *p);
     snprintf(p->state_dir, sizeof p->state_dir, "/nowhere/curfew-test-%d-%u", (int)getpid(), count);
-    if (state_dir != NULL)
-        snprintf(p->state_dir, sizeof p->state_dir, "%s", state_dir);
+    if (birth->state_dir != NULL)
+        snprintf(p->state_dir, sizeof p->state_dir, "%s", birth->state_dir);
     snprintf(p->mark, sizeof p->mark, "CURFEW_TEST_MARK=%d-%u-", (int)getpid(), count);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
         abort();
@@ -58,17 +98,22 @@ void peer_open_silent(struct peer *p, uint32_t hold, const char *state_dir)
     if (p->keeper_pid == 0) {
         close(ends[0]);
         prctl(PR_SET_PDEATHSIG, SIGTERM);
-        keep(p, hold, ends[1]);
+        keep(p, birth, ends[1]);
     }
     close(ends[1]);
 }
 
 void peer_open(struct peer *p, uint32_t hold)
 {
+    peer_open_silent(p, hold, NULL);
+    peer_hello(p);
+}
+
+void peer_hello(struct peer *p)
+{
     struct cf_wire_hello hello = { .type = CF_WIRE_HELLO, .version = CF_WIRE_VERSION };
     union report report;
 
-    peer_open_silent(p, hold, NULL);
     peer_send(p, &hello, sizeof hello, NULL, 0);
     if (!peer_await(p, CF_WIRE_WELCOME, 0, &report)) {
         fprintf(stderr, "the keeper does not come up\n");
@@ -108,8 +153,7 @@ void peer_send(struct peer *p, const void *data, size_t len, const int *fds, siz
         fprintf(stderr, "cannot send to the keeper: %s\n", strerror(errno));
 }
 
-static int block_fd(const struct peer *p, const char *script, uint32_t *ret_argc, uint32_t *ret_envc,
-                    uint32_t *ret_bytes)
+int peer_block(const struct peer *p, const char *script, struct cf_wire_spawn *spawn)
 {
     char block[16384];
     size_t at = 0;
@@ -123,15 +167,15 @@ static int block_fd(const struct peer *p, const char *script, uint32_t *ret_argc
         strings[count++] = "-c";
         strings[count++] = script;
     }
-    *ret_argc = (uint32_t)count;
+    spawn->argc = (uint32_t)count;
     strings[count++] = p->mark;
     strings[count++] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    *ret_envc = 2;
+    spawn->envc = 2;
     for (int i = 0; i < count; i++) {
         memcpy(block + at, strings[i], strlen(strings[i]) + 1);
         at += strlen(strings[i]) + 1;
     }
-    *ret_bytes = (uint32_t)at;
+    spawn->args_bytes = (uint32_t)at;
     if (fd < 0 || cf_fd_write_all(fd, block, at) != 0)
         abort();
     return fd;
@@ -141,7 +185,7 @@ void peer_spawn(struct peer *p, uint64_t key, const char *script, int64_t lease_
 {
     struct cf_wire_spawn spawn = { .type = CF_WIRE_SPAWN, .key = key, .lease_ms = lease_ms };
     CF_FD_AUTO folder = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    CF_FD_AUTO block = block_fd(p, script, &spawn.argc, &spawn.envc, &spawn.args_bytes);
+    CF_FD_AUTO block = peer_block(p, script, &spawn);
     int pipe_fds[2], fds[3] = { folder, block, -1 };
 
     if (ret_stdout_fd == NULL) {
@@ -263,6 +307,11 @@ bool peer_await_alive(const struct peer *p, unsigned at_least)
     return await_count(p, at_least, ~0u);
 }
 
+bool peer_await_exactly(const struct peer *p, unsigned count)
+{
+    return await_count(p, count, count);
+}
+
 bool peer_await_dead(const struct peer *p)
 {
     return await_count(p, 0, 0);
@@ -303,4 +352,257 @@ bool peer_await_letters(int fd, const char *letters)
         left--;
     }
     return left == 0;
+}
+
+/* --- looking at a keeper from outside --- */
+
+const char *peer_cgroup_mount(void)
+{
+    static char point[256];
+    char line[1024];
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+
+    point[0] = '\0';
+    while (file != NULL && point[0] == '\0' && fgets(line, sizeof line, file) != NULL)
+        if (strstr(line, " - cgroup2 ") == NULL || sscanf(line, "%*d %*d %*s / %255s", point) != 1)
+            point[0] = '\0';
+    if (file != NULL)
+        fclose(file);
+    return point[0] != '\0' ? point : NULL;
+}
+
+bool peer_cgroup_of(pid_t pid, char *ret_path)
+{
+    const char *mount = peer_cgroup_mount();
+    char path[64], line[256];
+    FILE *file;
+    bool found = false;
+
+    snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
+    file = fopen(path, "re");
+    while (file != NULL && mount != NULL && !found && fgets(line, sizeof line, file) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        found = strncmp(line, "0::", 3) == 0;
+        if (found)
+            snprintf(ret_path, 512, "%.200s%s", mount, strcmp(line + 3, "/") == 0 ? "" : line + 3);
+    }
+    if (file != NULL)
+        fclose(file);
+    return found;
+}
+
+static unsigned count_entries(const char *path, bool folders_only)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    unsigned count = 0;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        count += entry->d_name[0] != '.' && (!folders_only || entry->d_type == DT_DIR);
+    if (dir != NULL)
+        closedir(dir);
+    return count;
+}
+
+unsigned peer_count_folders(const char *path)
+{
+    return count_entries(path, true);
+}
+
+unsigned peer_count_fds(pid_t pid)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    return count_entries(path, false);
+}
+
+/* 0: gone, or a zombie. */
+static pid_t parent_of(const char *pid)
+{
+    char path[300], *text, *at;
+    size_t length;
+    int parent = 0;
+
+    snprintf(path, sizeof path, "/proc/%s/stat", pid);
+    if (cf_fd_read_file(AT_FDCWD, path, 4096, &text, &length) != 0)
+        return 0;
+    at = strrchr(text, ')');
+    if (at != NULL && at[2] != 'Z' && at[2] != 'X')
+        parent = atoi(at + 3);
+    free(text);
+    return parent;
+}
+
+pid_t peer_parent(pid_t pid)
+{
+    char text[16];
+
+    snprintf(text, sizeof text, "%d", (int)pid);
+    return parent_of(text);
+}
+
+unsigned peer_children(pid_t pid, pid_t *ret_one)
+{
+    DIR *dir = opendir("/proc");
+    struct dirent *entry;
+    unsigned count = 0;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && parent_of(entry->d_name) == pid) {
+            *ret_one = atoi(entry->d_name);
+            count++;
+        }
+    if (dir != NULL)
+        closedir(dir);
+    return count;
+}
+
+bool peer_gone(pid_t pid)
+{
+    int64_t until_ns = peer_now_ns() + PEER_WAIT_MS * CF_NS_PER_MS;
+
+    while (peer_now_ns() < until_ns) {
+        if (peer_parent(pid) == 0)
+            return true;
+        (void)poll(NULL, 0, 5);
+    }
+    return false;
+}
+
+/* --- faults: this program's own calls in place of the library's, which they pass on to --- */
+
+#define UNSEEN __attribute__((no_sanitize("address", "undefined")))     /* some run on a borrowed stack */
+
+static int *countdown;                  /* shared with every keeper and init */
+static bool no_memory;
+static long (*real_syscall)(long, ...);
+static int (*real_clone)(int (*)(void *), void *, int, void *, ...);
+
+__attribute__((constructor)) static void prepare_faults(void)
+{
+    void *found = dlsym(RTLD_NEXT, "syscall");
+
+    memcpy(&real_syscall, &found, sizeof found);
+    found = dlsym(RTLD_NEXT, "clone");
+    memcpy(&real_clone, &found, sizeof found);
+    found = (void *)real_syscall(SYS_mmap, NULL, 4096L, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1L, 0L);
+    countdown = found;
+}
+
+int peer_fail_at(int nth)
+{
+    return __atomic_exchange_n(countdown, nth, __ATOMIC_SEQ_CST);
+}
+
+void peer_no_memory(bool set)
+{
+    no_memory = set;
+}
+
+UNSEEN static bool faulty(int error)
+{
+    if (!in_keeper || *countdown <= 0 || __atomic_sub_fetch(countdown, 1, __ATOMIC_SEQ_CST) != 0)
+        return false;
+    errno = error;
+    return true;
+}
+
+UNSEEN long syscall(long number, ...)
+{
+    long a[6];
+    va_list list;
+
+    va_start(list, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(list, long);
+    va_end(list);
+    if ((number == SYS_clone3 && faulty(EAGAIN)) || (number == SYS_pidfd_open && faulty(EMFILE)))
+        return -1;
+    return real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+UNSEEN int clone(int (*function)(void *), void *stack, int flags, void *argument, ...)
+{
+    return faulty(EAGAIN) ? -1 : real_clone(function, stack, flags, argument);
+}
+
+UNSEEN void *mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
+{
+    if (no_memory)
+        errno = ENOMEM;
+    if (no_memory || faulty(ENOMEM))
+        return MAP_FAILED;
+    return (void *)real_syscall(SYS_mmap, at, length, (long)protection, (long)flags, (long)fd, offset);
+}
+
+UNSEEN int open(const char *path, int flags, ...)
+{
+    va_list list;
+    long mode;
+
+    va_start(list, flags);
+    mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(list, int) : 0;
+    va_end(list);
+    return faulty(EMFILE) ? -1 : (int)real_syscall(SYS_openat, (long)AT_FDCWD, path, (long)flags, mode);
+}
+
+UNSEEN int openat(int folder, const char *path, int flags, ...)
+{
+    va_list list;
+    long mode;
+
+    va_start(list, flags);
+    mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(list, int) : 0;
+    va_end(list);
+    return faulty(EMFILE) ? -1 : (int)real_syscall(SYS_openat, (long)folder, path, (long)flags, mode);
+}
+
+UNSEEN int fcntl(int fd, int command, ...)
+{
+    va_list list;
+    long argument;
+
+    va_start(list, command);
+    argument = va_arg(list, long);
+    va_end(list);
+    if ((command == F_DUPFD_CLOEXEC || command == F_SETFL) && faulty(EMFILE))
+        return -1;
+    return (int)real_syscall(SYS_fcntl, (long)fd, (long)command, argument);
+}
+
+UNSEEN int mkdirat(int folder, const char *path, mode_t mode)
+{
+    return faulty(ENOMEM) ? -1 : (int)real_syscall(SYS_mkdirat, (long)folder, path, (long)mode);
+}
+
+UNSEEN int socketpair(int domain, int type, int protocol, int ret_ends[2])
+{
+    return faulty(EMFILE) ? -1 : (int)real_syscall(SYS_socketpair, (long)domain, (long)type, (long)protocol, ret_ends);
+}
+
+UNSEEN int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+{
+    return faulty(ENOMEM) ? -1
+                          : (int)real_syscall(SYS_setsockopt, (long)fd, (long)level, (long)name, value, (long)length);
+}
+
+UNSEEN ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    return faulty(ENOBUFS) ? -1 : real_syscall(SYS_sendmsg, (long)fd, message, (long)flags);
+}
+
+UNSEEN int epoll_ctl(int epoll_fd, int what, int fd, struct epoll_event *event)
+{
+    return faulty(ENOMEM) ? -1 : (int)real_syscall(SYS_epoll_ctl, (long)epoll_fd, (long)what, (long)fd, event);
+}
+
+UNSEEN int signalfd(int fd, const sigset_t *signals, int flags)
+{
+    return faulty(ENOMEM) ? -1 : (int)real_syscall(SYS_signalfd4, (long)fd, signals, 8L, (long)flags);
+}
+
+UNSEEN int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)
+{
+    return faulty(ENOMEM) ? -1 : (int)real_syscall(SYS_mount, source, target, type, flags, data);
 }

@@ -32,6 +32,16 @@ union report {
 void peer_open(struct peer *p, uint32_t hold);
 /* The same without HELLO, under a state folder that another peer had, when `state_dir` is not NULL. */
 void peer_open_silent(struct peer *p, uint32_t hold, const char *state_dir);
+/* With what else a keeper can be started; zeros and NULLs leave it out. */
+struct peer_birth {
+    uint32_t hold;
+    const char *state_dir;
+    const char *cgroup;                 /* path of a folder of cgroup2 that the keeper is put into */
+    unsigned open_files;                /* its soft limit */
+};
+void peer_open_as(struct peer *p, const struct peer_birth *birth);
+/* Says HELLO and waits for the answer, without which the test cannot go on. */
+void peer_hello(struct peer *p);
 /* Closes the connection if it is open and waits for the keeper; its wait status. */
 int peer_close(struct peer *p);
 /* Whether a keeper forced to `hold` comes up on this machine. */
@@ -40,6 +50,8 @@ bool peer_offers(uint32_t hold);
 void peer_send(struct peer *p, const void *data, size_t len, const int *fds, size_t nfds);
 /* Starts `bash -c script`, or the program when it has a slash first, with its stdout on a pipe.  Does not wait. */
 void peer_spawn(struct peer *p, uint64_t key, const char *script, int64_t lease_ms, int *ret_stdout_fd);
+/* An argument block for such a script, whose sizes go into *spawn. */
+int peer_block(const struct peer *p, const char *script, struct cf_wire_spawn *spawn);
 /* Waits for the report of a type about a key (0: any); others that come before are dropped.  false: none came in time,
  * or the connection broke. */
 bool peer_await(struct peer *p, uint32_t type, uint64_t key, union report *ret);
@@ -50,11 +62,33 @@ void peer_end(struct peer *p, uint64_t key, int64_t grace_ms);
 /* Living processes that carry the mark. */
 unsigned peer_alive(const struct peer *p);
 bool peer_await_alive(const struct peer *p, unsigned at_least);
+bool peer_await_exactly(const struct peer *p, unsigned count);
 bool peer_await_dead(const struct peer *p);
 /* Reads from a pipe until the text has come. */
 bool peer_await_text(int fd, const char *text);
 /* Reads one byte after another until all these have come, each as often as it stands there, in whatever order. */
 bool peer_await_letters(int fd, const char *letters);
 int64_t peer_now_ns(void);
+
+/* --- looking at a keeper from outside --- */
+
+/* Where cgroup2 is mounted, or NULL. */
+const char *peer_cgroup_mount(void);
+/* The folder of cgroup2 that a process is in, into 512 bytes. */
+bool peer_cgroup_of(pid_t pid, char *ret_path);
+unsigned peer_count_folders(const char *path);
+unsigned peer_count_fds(pid_t pid);
+/* Living children of a process; *ret_one is one of them. */
+unsigned peer_children(pid_t pid, pid_t *ret_one);
+pid_t peer_parent(pid_t pid);
+bool peer_gone(pid_t pid);              /* waits until it is dead, reaped or not */
+
+/* --- faults --- */
+
+/* From now on the n-th of the system calls that a start takes fails, in a keeper or an init, once; 0: none.  They
+ * share one count.  Returns how many more were to come before the one that was asked for last. */
+int peer_fail_at(int nth);
+/* mmap fails in this process while it is set. */
+void peer_no_memory(bool set);
 
 #endif

@@ -1,5 +1,5 @@
 /* test_keeper.c: what the keeper promises, shown on real processes, for each containment that this machine offers.
- * budget: 240 (on two busy cores under ASan; 40 s on quiet ones) */
+ * budget: 300 (on two busy cores under ASan; 150 s beside one other program) */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "keeper/folders.h"
+#include "keeper/table.h"
 #include "keeper_peer.h"
 
 #include <errno.h>
@@ -17,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -488,6 +491,276 @@ static void a_killed_init_lets_nothing_escape(void **state)
     bye(&p);
 }
 
+/* --- descriptors --- */
+
+static void descriptors_keep_their_old_limit(void **state)
+{
+    struct cf_wire_spawn spawn = { .type = CF_WIRE_SPAWN, .key = 1, .lease_ms = LEASE_MS, .fd_count = 2,
+                                   .fd_targets = { 31, 1 } };
+    CF_FD_AUTO folder = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    CF_FD_AUTO block = -1;
+    int out[2];
+    struct peer p;
+    union report report;
+
+    /* Lower than the number at which a descriptor is placed, and than those that are needed meanwhile. */
+    peer_open_as(&p, &(struct peer_birth){ .hold = hold_of(state), .open_files = 24 });
+    peer_hello(&p);
+    block = peer_block(&p, "n=$(ulimit -Sn); echo \"soft $n far\" >&31", &spawn);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    peer_send(&p, &spawn, sizeof spawn, (int[]){ folder, block, out[1], out[1] }, 4);
+    close(out[1]);
+    assert_true(peer_await(&p, CF_WIRE_SPAWNED, 1, &report));
+    assert_int_equal(report.spawned.status, 0);
+    assert_true(peer_await_text(out[0], "soft 24 far"));
+    close(out[0]);
+    bye(&p);
+}
+
+/* --- the spare --- */
+
+/* What a keeper has when it is at rest with no session. */
+struct rest {
+    char folder[600];                   /* of its cgroups; empty: it has none */
+    unsigned fds, children, folders;
+};
+
+static struct rest look(const struct peer *p, const char *folder)
+{
+    struct rest rest;
+    pid_t one;
+
+    memset(&rest, 0, sizeof rest);
+    rest.fds = peer_count_fds(p->keeper_pid);
+    rest.children = peer_children(p->keeper_pid, &one);
+    snprintf(rest.folder, sizeof rest.folder, "%s", folder);
+    rest.folders = folder[0] != '\0' ? peer_count_folders(folder) : 0;
+    return rest;
+}
+
+static void run_one(struct peer *p, uint64_t key)
+{
+    union report report;
+
+    start(p, key, "sleep 1000", LEASE_MS, NULL);
+    peer_end(p, key, 0);
+    assert_true(peer_await(p, CF_WIRE_ENDED, key, &report));
+}
+
+/* Runs a session to find out where its cgroup is, and waits for the spare that the keeper then has; *ret is what there
+ * is with it. */
+static void come_to_rest(struct peer *p, uint32_t hold, struct rest *ret)
+{
+    char path[512] = "";
+    union report report;
+    int64_t until_ns = peer_now_ns() + PEER_WAIT_MS * CF_NS_PER_MS;
+
+    peer_spawn(p, 900, "sleep 1000", LEASE_MS, NULL);
+    assert_true(peer_await(p, CF_WIRE_SPAWNED, 900, &report));
+    if ((hold & CF_HOLD_CGROUP) != 0) {
+        assert_true(peer_cgroup_of(report.spawned.pid, path));
+        *strrchr(path, '/') = '\0';
+    }
+    peer_end(p, 900, 0);
+    assert_true(peer_await(p, CF_WIRE_ENDED, 900, &report));
+    do {
+        struct rest first = look(p, path);
+
+        (void)poll(NULL, 0, 20);        /* a spare is not made at one stroke, so what is there has to last */
+        *ret = look(p, path);
+        if (first.children == (hold != CF_HOLD_CGROUP) && first.folders == (path[0] != '\0') &&
+            memcmp(&first, ret, sizeof first) == 0)
+            return;
+    } while (peer_now_ns() < until_ns);
+    fail_msg("no spare: %u children, %u folders", ret->children, ret->folders);
+}
+
+static bool rests_again(const struct peer *p, const struct rest *before)
+{
+    int64_t until_ns = peer_now_ns() + PEER_WAIT_MS * CF_NS_PER_MS;
+    struct rest now;
+
+    do {
+        now = look(p, before->folder);
+        if (now.fds == before->fds && now.children == before->children && now.folders == before->folders)
+            return true;
+        (void)poll(NULL, 0, 2);
+    } while (peer_now_ns() < until_ns);
+    print_message("%u descriptors (%u), %u children (%u), %u cgroups (%u)\n", now.fds, before->fds, now.children,
+                  before->children, now.folders, before->folders);
+    return false;
+}
+
+static void a_session_takes_the_spare(void **state)
+{
+    struct peer p;
+    union report report;
+    struct rest rest;
+    pid_t spare = 0;
+    char before[512], after[512];
+
+    peer_open(&p, hold_of(state));
+    come_to_rest(&p, hold_of(state), &rest);
+    (void)peer_children(p.keeper_pid, &spare);
+    if (spare != 0)
+        assert_true(peer_cgroup_of(spare, before));
+    else
+        snprintf(before, sizeof before, "%.400s/s%u", rest.folder, 3u);
+    peer_spawn(&p, 1, "sleep 1000", LEASE_MS, NULL);
+    assert_true(peer_await(&p, CF_WIRE_SPAWNED, 1, &report));
+    assert_int_equal(report.spawned.status, 0);
+    assert_int_equal(peer_parent(report.spawned.pid), spare != 0 ? spare : p.keeper_pid);
+    if (spare != 0) {
+        assert_true(peer_cgroup_of(report.spawned.pid, after));
+        assert_string_equal(after, before);
+    }
+    peer_end(&p, 1, 0);
+    assert_true(peer_await(&p, CF_WIRE_ENDED, 1, &report));
+    assert_true(rests_again(&p, &rest));
+    bye(&p);
+}
+
+static void a_killed_spare_is_replaced(void **state)
+{
+    struct peer p;
+    struct rest rest;
+    pid_t spare = 0, next = 0;
+
+    if (hold_of(state) == CF_HOLD_CGROUP)
+        skip();                         /* nobody is in it */
+    peer_open(&p, hold_of(state));
+    come_to_rest(&p, hold_of(state), &rest);
+    (void)peer_children(p.keeper_pid, &spare);
+    kill(spare, SIGKILL);
+    assert_true(peer_gone(spare));
+    run_one(&p, 1);
+    assert_true(rests_again(&p, &rest));
+    (void)peer_children(p.keeper_pid, &next);
+    assert_int_not_equal(next, spare);
+    /* By itself, too, which takes longer. */
+    kill(next, SIGKILL);
+    assert_true(peer_gone(next));
+    assert_true(rests_again(&p, &rest));
+    bye(&p);
+}
+
+static void a_spare_killed_just_before_it_is_taken_harms_no_session(void **state)
+{
+    struct peer p;
+    struct rest rest;
+    union report report;
+    pid_t spare = 0;
+
+    if (hold_of(state) == CF_HOLD_CGROUP)
+        skip();
+    peer_open(&p, hold_of(state));
+    come_to_rest(&p, hold_of(state), &rest);
+    (void)peer_children(p.keeper_pid, &spare);
+    /* The keeper finds the request first, and that the spare has died after it. */
+    kill(p.keeper_pid, SIGSTOP);
+    peer_spawn(&p, 1, "sleep 1000", LEASE_MS, NULL);
+    kill(spare, SIGKILL);
+    assert_true(peer_gone(spare));
+    kill(p.keeper_pid, SIGCONT);
+    assert_true(peer_await(&p, CF_WIRE_SPAWNED, 1, &report));
+    assert_int_equal(report.spawned.status, 0);
+    peer_end(&p, 1, 0);
+    assert_true(peer_await(&p, CF_WIRE_ENDED, 1, &report));
+    run_one(&p, 2);
+    assert_true(rests_again(&p, &rest));
+    bye(&p);
+}
+
+static void no_spare_outlives_the_keeper(void **state)
+{
+    struct peer p;
+    struct rest rest;
+    pid_t spare = 0;
+
+    peer_open(&p, hold_of(state));
+    come_to_rest(&p, hold_of(state), &rest);
+    (void)peer_children(p.keeper_pid, &spare);
+    bye(&p);
+    if (spare != 0)
+        assert_int_equal(peer_parent(spare), 0);
+    if (rest.folder[0] != '\0')
+        assert_int_not_equal(access(rest.folder, F_OK), 0);
+}
+
+static void a_spare_goes_when_its_keeper_is_killed(void **state)
+{
+    struct peer p, next;
+    struct rest rest;
+    pid_t spare = 0;
+
+    peer_open(&p, hold_of(state));
+    come_to_rest(&p, hold_of(state), &rest);
+    (void)peer_children(p.keeper_pid, &spare);
+    kill(p.keeper_pid, SIGKILL);
+    (void)peer_close(&p);
+    if (spare != 0)
+        assert_true(peer_gone(spare));
+    peer_open_silent(&next, hold_of(state), p.state_dir);
+    peer_hello(&next);
+    if (rest.folder[0] != '\0')         /* the new one's spare is there, the old one's is not */
+        assert_in_range(peer_count_folders(rest.folder), 0, 1);
+    bye(&next);
+    if (rest.folder[0] != '\0')
+        assert_int_not_equal(access(rest.folder, F_OK), 0);
+}
+
+/* --- faults --- */
+
+/* Starts a session from the spare and one that finds none.  What could not be started is not there in any part; what
+ * could is there whole.  Returns how many could not. */
+static unsigned start_with_fault(struct peer *p)
+{
+    uint64_t started[2];
+    union report report;
+    unsigned count = 0;
+
+    peer_spawn(p, 1, "sleep 1000", LEASE_MS, NULL);
+    peer_spawn(p, 2, "sleep 1000", LEASE_MS, NULL);
+    for (int i = 0; i < 2; i++) {
+        assert_true(peer_await(p, CF_WIRE_SPAWNED, 0, &report));
+        if (report.spawned.status == 0)
+            started[count++] = report.spawned.key;
+    }
+    assert_true(peer_await_exactly(p, count));
+    for (unsigned i = 0; i < count; i++) {
+        peer_end(p, started[i], 0);
+        assert_true(peer_await(p, CF_WIRE_ENDED, started[i], &report));
+        assert_int_equal(report.ended.rung, CF_RUNG_KILLED);
+    }
+    assert_int_equal(peer_alive(p), 0);
+    return 2 - count;
+}
+
+static void a_failing_call_leaves_a_session_whole_or_nothing(void **state)
+{
+    enum { CALLS = 55 };              /* above what each kind takes, but for the sweeps of a subreaper */
+    struct peer p;
+    struct rest rest;
+    unsigned refused = 0, met = 0, missed = 0;
+
+    peer_open(&p, hold_of(state));
+    come_to_rest(&p, hold_of(state), &rest);
+    for (int nth = 1; nth <= CALLS && missed < 4; nth++) {
+        peer_fail_at(nth);
+        refused += start_with_fault(&p);
+        if (peer_fail_at(0) <= 0)
+            met++;
+        else
+            missed++;                   /* a start takes no more than that */
+        run_one(&p, 3);
+        if (!rests_again(&p, &rest))
+            fail_msg("call %d: something is left", nth);
+    }
+    print_message("%u calls failed, %u sessions were refused\n", met, refused);
+    assert_true(refused >= 3);
+    bye(&p);
+}
+
 #define FOR_EACH_HOLD(X) \
     X(both, "cgroup+pidns", CF_HOLD_CGROUP | CF_HOLD_PIDNS) \
     X(cgroup, "cgroup", CF_HOLD_CGROUP) \
@@ -520,6 +793,16 @@ static const struct { const char *title; CMUnitTestFunction function; } behaviou
     { "a signal for the group spares other groups", a_signal_for_the_group_spares_other_groups },
     { "two hundred sessions of five processes end side by side", two_hundred_end_side_by_side },
     { "a server that reads late loses no report", a_server_that_reads_late_loses_no_report },
+    { "sessions start with the limit on descriptors that the keeper was started with",
+      descriptors_keep_their_old_limit },
+    { "a session takes the spare, and there is a new one after it", a_session_takes_the_spare },
+    { "a spare that is killed is replaced and leaves nothing", a_killed_spare_is_replaced },
+    { "a spare that is killed just before it is taken harms no session",
+      a_spare_killed_just_before_it_is_taken_harms_no_session },
+    { "Nothing escapes: no spare outlives a keeper that goes in order", no_spare_outlives_the_keeper },
+    { "Nothing escapes: nor one that is killed", a_spare_goes_when_its_keeper_is_killed },
+    { "Nothing escapes: a call that fails while a session starts leaves it whole or nothing",
+      a_failing_call_leaves_a_session_whole_or_nothing },
 };
 
 #define BEHAVIOURS (sizeof behaviours / sizeof behaviours[0])
@@ -541,6 +824,161 @@ static int run_hold(const char *name, uint32_t hold)
     return _cmocka_run_group_tests(name, tests, BEHAVIOURS, NULL, NULL);
 }
 
+/* --- of no containment --- */
+
+static void a_table_has_room_for_what_a_start_records(void **state)
+{
+    struct cf_table t;
+
+    cf_table_init(&t, 2000);
+    for (uint32_t i = 1; i <= 1500; i++) {
+        struct cf_held *held = cf_table_add(&t, i);
+
+        assert_non_null(held);
+        peer_no_memory(true);
+        cf_table_pid_set(&t, held, (pid_t)i);
+        cf_table_cgroup_set(&t, held, i);
+        peer_no_memory(false);
+        assert_ptr_equal(cf_table_by_pid(&t, (pid_t)i), held);
+        assert_ptr_equal(cf_table_by_cgroup(&t, i), held);
+    }
+    cf_table_free(&t);
+}
+
+static void make_folder(char *ret_path, size_t size)
+{
+    const char *base = getenv("TMPDIR");
+
+    snprintf(ret_path, size, "%s/keeper.XXXXXX", base != NULL ? base : "/tmp");
+    assert_non_null(mkdtemp(ret_path));
+}
+
+/* Where a keeper is that leaves something, and the next one. */
+static void sweep_elsewhere(uint32_t hold, bool move_away)
+{
+    char folder[100], here[512], there[600], file[200];
+    struct peer p, next;
+    CF_FD_AUTO out = -1;
+    struct stat status;
+
+    make_folder(folder, sizeof folder);
+    assert_true(peer_cgroup_of(getpid(), here));
+    snprintf(there, sizeof there, "%s/curfew-test-%d", here, (int)getpid());
+    assert_int_equal(mkdir(there, 0755), 0);
+    peer_open_as(&p, &(struct peer_birth){ .hold = hold, .state_dir = folder, .cgroup = there });
+    peer_hello(&p);
+    start(&p, 1, ESCAPERS "echo ready; wait", LEASE_MS, &out);
+    assert_true(peer_await_text(out, "ready"));
+    kill(p.keeper_pid, SIGKILL);
+    (void)peer_close(&p);
+    peer_open_as(&next, &(struct peer_birth){ .hold = hold, .state_dir = folder, .cgroup = move_away ? NULL : there });
+    peer_hello(&next);
+    assert_int_equal(peer_alive(&p), 0);
+    assert_true(next.welcome.swept >= 3);
+    if (move_away)
+        assert_int_equal(peer_count_folders(there), 0);
+    snprintf(file, sizeof file, "%s/cgroup", folder);
+    assert_int_equal(stat(file, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0600);
+    bye(&next);
+    assert_int_equal(rmdir(there), 0);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(folder), 0);         /* and nothing else is in it */
+}
+
+static void what_a_keeper_left_in_another_cgroup_is_swept(void **state)
+{
+    if (peer_cgroup_mount() == NULL || !peer_offers(CF_HOLD_CGROUP))
+        skip();
+    sweep_elsewhere(CF_HOLD_CGROUP, true);
+    sweep_elsewhere(CF_HOLD_CGROUP, false);
+}
+
+static void a_list_of_cgroups_that_says_anything_harms_nobody(void **state)
+{
+    char folder[100], file[200], here[512], other[600], plain[200];
+    struct peer p;
+    FILE *list;
+
+    if (peer_cgroup_mount() == NULL || !peer_offers(CF_HOLD_CGROUP))
+        skip();
+    make_folder(folder, sizeof folder);
+    assert_true(peer_cgroup_of(getpid(), here));
+    snprintf(other, sizeof other, "%s/curfew-00000000", here);
+    snprintf(plain, sizeof plain, "%s/curfew-plain", folder);
+    assert_int_equal(mkdir(other, 0755), 0);
+    assert_int_equal(mkdir(plain, 0755), 0);
+    snprintf(file, sizeof file, "%s/cgroup", folder);
+    list = fopen(file, "we");
+    assert_non_null(list);
+    fprintf(list, "%s\n%s\n%s\n\n/\nnonsense\n/nowhere/at/all", other, here, plain);
+    for (int i = 0; i < 3000; i++)
+        fputs("x/", list);
+    fclose(list);
+    peer_open_as(&p, &(struct peer_birth){ .hold = CF_HOLD_CGROUP, .state_dir = folder });
+    peer_hello(&p);
+    run_one(&p, 1);
+    bye(&p);
+    assert_int_equal(rmdir(other), 0);          /* neither was removed */
+    assert_int_equal(rmdir(plain), 0);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static void refuses(const char *path, const char *first, const char *second)
+{
+    struct cf_error error = { 0 };
+
+    assert_int_equal(cf_folder_make(path, 0700, &error), CF_E_SYSTEM);
+    assert_non_null(strstr(error.text, path));
+    assert_non_null(strstr(error.text, first));
+    assert_non_null(strstr(error.text, second));
+}
+
+static void a_folder_that_others_may_write_is_refused(void **state)
+{
+    char folder[100], path[120], link[120], slashed[130];
+    struct cf_error error = { 0 };
+
+    make_folder(folder, sizeof folder);
+    snprintf(path, sizeof path, "%s/state", folder);
+    snprintf(link, sizeof link, "%s/link", folder);
+    snprintf(slashed, sizeof slashed, "%s//", link);
+    assert_int_equal(cf_folder_make(path, 0700, &error), 0);
+    assert_int_equal(chmod(path, 0755), 0);
+    assert_int_equal(cf_folder_make(path, 0700, &error), 0);
+    assert_int_equal(symlink(path, link), 0);
+    assert_int_equal(cf_folder_make(slashed, 0700, &error), 0);
+    assert_int_equal(chmod(path, 0775), 0);
+    refuses(path, "0775", "owner");
+    refuses(link, "0775", "owner");
+    assert_int_equal(chmod(path, 01777), 0);
+    refuses(path, "1777", "owner");
+    assert_int_equal(chmod(path, 0700), 0);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(path, 12345, 12345), 0);
+        refuses(path, "12345", "0700");
+        assert_int_equal(chown(path, 0, 0), 0);
+        assert_int_equal(lchown(link, 12345, 12345), 0);
+        refuses(link, "12345", "symbolic link");
+        assert_int_equal(cf_folder_make(slashed, 0700, &error), CF_E_SYSTEM);
+    }
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static const struct CMUnitTest alone[] = {
+    { .name = "a table has room for what a start records, with no memory left",
+      .test_func = a_table_has_room_for_what_a_start_records },
+    { .name = "Nothing escapes: what a killed keeper left in one cgroup is swept by one that starts in another",
+      .test_func = what_a_keeper_left_in_another_cgroup_is_swept },
+    { .name = "Nothing dies by mistake: a list of cgroups that says anything harms nobody",
+      .test_func = a_list_of_cgroups_that_says_anything_harms_nobody },
+    { .name = "a folder that others may write, own or link is refused with its owner and mode",
+      .test_func = a_folder_that_others_may_write_is_refused },
+};
+
 int main(int argc, char **argv)
 {
     int failed = 0;
@@ -550,5 +988,7 @@ int main(int argc, char **argv)
 #define ROW(id, name, hold) if (argc < 2 || strcmp(argv[1], name) == 0) failed += run_hold(name, hold);
     FOR_EACH_HOLD(ROW)
 #undef ROW
+    if (argc < 2 || strcmp(argv[1], "alone") == 0)
+        failed += cmocka_run_group_tests_name("alone", alone, NULL, NULL);
     return failed != 0;
 }
