@@ -13,7 +13,7 @@
 #include <sys/random.h>
 
 /* Ended shells that wait to be freed; a loop that never rests frees further ones at once. */
-#define DROPPED_MAX 256
+#define DROPPED_MAX 1024
 
 struct dropped {
     struct dropped *next;
