@@ -93,22 +93,29 @@ static void stream_close(struct stream *s)
     cf_fd_close(&s->fd);
 }
 
-static void pair_free(struct cf_channel *c, struct pair *p)
+/* Closes a pair.  Its names stay for cf_channel_close, which nobody waits for. */
+static void pair_close(struct pair *p)
 {
     if (p == NULL)
         return;
-    char name[16];
     if (p->err.event != NULL) {         /* both streams were opened: what they still hold counts */
         (void)drain(&p->out, DRAIN_BYTES);
         (void)drain(&p->err, DRAIN_BYTES);
     }
     stream_close(&p->out);
     stream_close(&p->err);
-    snprintf(name, sizeof name, "o%u", p->number);
-    (void)unlinkat(c->dir_fd, name, 0);
-    snprintf(name, sizeof name, "e%u", p->number);
-    (void)unlinkat(c->dir_fd, name, 0);
     free(p);
+}
+
+/* Closes a pair in the middle of a shell's life, and removes its names. */
+static void pair_free(struct cf_channel *c, struct pair *p)
+{
+    char out[16], err[16];
+    snprintf(out, sizeof out, "o%u", p->number);
+    snprintf(err, sizeof err, "e%u", p->number);
+    pair_close(p);
+    (void)unlinkat(c->dir_fd, out, 0);
+    (void)unlinkat(c->dir_fd, err, 0);
 }
 
 static int stream_open(struct cf_channel *c, struct stream *s, char letter, unsigned number)
@@ -179,10 +186,10 @@ int cf_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t 
 
 void cf_channel_hang_up(struct cf_channel *c)
 {
-    pair_free(c, c->current);
+    pair_close(c->current);
     c->current = NULL;
     for (size_t i = 0; i < c->late_count; i++)
-        pair_free(c, c->late_pairs[i]);
+        pair_close(c->late_pairs[i]);
     c->late_count = 0;
 }
 

@@ -264,13 +264,17 @@ void cf_shell_adopt(struct cf_shell *s, const struct cf_shell_events *events, vo
 
 void cf_shell_end(struct cf_shell *s, int64_t grace_ns)
 {
-    if (!s->ending) {
-        s->ending = true;
-        evtimer_del(s->timer);
+    bool first = !s->ending;
+    s->ending = true;
+    evtimer_del(s->timer);
+    if (grace_ns == 0)                  /* what is killed at once does not need to see its input closed before */
+        cf_link_end(s->host->link, s->key, 0);
+    if (first) {
         hang_up(s);
         cf_channel_hang_up(s->channel);
     }
-    cf_link_end(s->host->link, s->key, grace_ns / CF_NS_PER_MS);
+    if (grace_ns != 0)
+        cf_link_end(s->host->link, s->key, grace_ns / CF_NS_PER_MS);
 }
 
 void cf_shell_on_spawned(struct cf_shell *s, const struct cf_wire_spawned *report)
