@@ -114,7 +114,6 @@ void cf_core_seed_set(struct cf_core *core, uint64_t seed);
 void cf_core_limits_set(struct cf_core *core, const struct cf_limits *limits);
 void cf_core_policy_set(struct cf_core *core, enum cf_kind kind, const struct cf_policy *policy);
 const struct cf_policy *cf_core_policy(const struct cf_core *core, enum cf_kind kind);
-const struct cf_limits *cf_core_limits(const struct cf_core *core);
 
 /* Reserves a row in state STARTING.  0, or in this order CF_E_INVALID (id or workspace too long or empty, id taken,
  * unknown kind, negative time), CF_E_WORKSPACE_FULL, CF_E_TOO_MANY_SESSIONS, CF_E_NO_MEMORY; nothing changed then. */

@@ -46,11 +46,6 @@ void cf_core_limits_set(struct cf_core *core, const struct cf_limits *limits)
     core->limits.emergency_age_ns = at_least_0(limits->emergency_age_ns);
 }
 
-const struct cf_limits *cf_core_limits(const struct cf_core *core)
-{
-    return &core->limits;
-}
-
 void cf_core_policy_set(struct cf_core *core, enum cf_kind kind, const struct cf_policy *policy)
 {
     if ((unsigned)kind >= CF_KINDS)

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import os
+import signal
 import threading
 import time
 
@@ -507,6 +508,21 @@ def _(shell):
         assert shell.run("sleep 100", timeout=timeout)["timed_out"] is True
         assert time.monotonic() - since < PROMPTLY
     assert shell.run("sleep 0.3", timeout=30)["timed_out"] is False
+
+
+@both("an interrupt that is late, since its command has ended by itself meanwhile, does not meet the next command")
+def _(shell):
+    keeper = shell.server.pid
+    os.kill(keeper, signal.SIGSTOP)                     # who would send the signal does not get to it
+    try:
+        got = shell.run("sleep 0.4; echo by itself", timeout=0.1)
+        assert got["timed_out"] is True and got["stdout"] == "by itself\n" and got["exit_code"] == 0, got
+        after = harness.Later(shell.run, "sleep 1; echo clean")
+        harness.wait_for(lambda: shell.server.show(shell.id)["busy"], "the next command is taken")
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    got = after.result()
+    assert got["stdout"] == "clean\n" and got["exit_code"] == 0 and got["timed_out"] is False, got
 
 
 @both("many commands that just meet their timeout: each answer belongs to its command")

@@ -1,5 +1,6 @@
 """A session's life over HTTP: created, used, limited, ended by whatever rule, remembered."""
 import os
+import re
 import signal
 import stat
 import time
@@ -54,6 +55,8 @@ def _():
                 got, answer = s.request("POST", "/v1/sessions", {"workspace": "w", "cwd": cwd})
                 assert got == status and answer["error"]["field"] == "cwd", (cwd, got, answer)
             assert len(s.list()) == 3
+            s.fails(400, "invalid", "POST", "/v1/sessions", {"workspace": "never", "cwd": "no"})
+            assert not os.path.exists(os.path.join(s.workspaces, "never")), "a refused request makes no workspace"
 
 
 @case("env adds variables to a session, whatever their values hold; a bad name is refused")
@@ -65,9 +68,10 @@ def _():
             done = s.exec(made, r'printf "%s|" "$PLAIN" "$ODD" "${_1-unset}" "$PATH"; env | grep -c ^PLAIN=x')
             assert done["stdout"] == f"x|{odd}||/usr/bin:/bin|1\n", done
             for env in ({"1a": "x"}, {"a-b": "x"}, {"a=b": "x"}, {"": "x"}, {"A": 1}, {"A": None}, ["A=1"], "A=1"):
-                got, answer = s.request("POST", "/v1/sessions", {"env": env})
+                got, answer = s.request("POST", "/v1/sessions", {"workspace": "never", "env": env})
                 assert got == 400 and answer["error"]["code"] == "invalid", (env, got, answer)
                 assert answer["error"]["field"].split(".")[0] == "env", answer
+            assert not os.path.exists(os.path.join(s.workspaces, "never")), "a refused request makes no workspace"
             assert len(s.list()) == 1
 
 
@@ -132,6 +136,29 @@ def _():
         assert tomb["rung"] == "killed" and tomb["killed"] in (0, 1) and tomb["took_ms"] >= 0
         assert (tomb["exit_code"] is None) != (tomb["signal"] is None) and tomb["signal"] in (None, 9)
         assert sorted(tomb["last_output"].splitlines()) == ["one", "two"]
+
+
+@case("a tombstone keeps the end of a long output, of both streams")
+def _():
+    with Server(grace=0) as s:
+        made = s.create()["session_id"]
+        done = s.exec(made, "seq 20000; seq -f 'e%.0f' 20000 >&2")
+        assert done["stdout_bytes"] == 108894 and not done["truncated"], done["stdout_bytes"]
+        last = s.end(made)["last_output"].splitlines()
+        assert "20000" in last and "e20000" in last and len("\n".join(last)) > 500, last
+
+
+@case("no session can guess or list the folder that another one's pipes lie in")
+def _():
+    with Server(warm_pool=0) as s:
+        made = [s.create(workspace=f"w{n}")["session_id"] for n in range(4)]
+        folder = os.path.join(s.runtime, "sessions")
+        names = os.listdir(folder)
+        assert len(names) >= 4 and all(re.fullmatch("[0-9a-f]{16}", name) for name in names), names
+        assert len({int(name, 16) >> 32 for name in names}) == len(names), "they do not count up"
+        assert os.stat(folder).st_mode & 0o077 == 0o011, "who is not its owner passes through, and sees nothing"
+        for one in made:
+            s.end(one)
 
 
 @case("a shell that exits ends its session as closed, with its status; one that is killed as failed, with the signal")
@@ -305,7 +332,8 @@ def _():
         first = Later(s.end, id, grace=600)
         wait_for(lambda: s.show(id)["state"] == "ending", "it is ending")
         s.fails(409, "not_ready", "POST", f"/v1/sessions/{id}/exec", {"command": "true"})
-        assert s.stats()["statistics"]["total_sessions"] == 0, "it is on its way out"
+        counts = s.stats()["statistics"]
+        assert counts["total_sessions"] == counts["workspaces_with_sessions"] == 0, "it is on its way out"
         s.fails(429, "workspace_full", "POST", "/v1/sessions", {})
         second = Later(s.end, id, grace=3600)
         assert s.ok("POST", "/bash/cleanup?grace=0")["cleaned_sessions"] == 0

@@ -139,6 +139,17 @@ def _():
 
 # ---- S0.16: start and stop leave sessions alone
 
+@case("S0.15: an interval that is set again and again does not put the sweep off")
+def _():
+    with Server(**QUICK) as s:
+        made = s.create()["session_id"]
+
+        def gone():
+            s.ok("PUT", CONFIGURE, {"cleanup_interval": 1})
+            return s.request("GET", f"/v1/sessions/{made}")[0] == 410
+        wait_for(gone, "it is swept while the interval is being set")
+
+
 @case("S0.16: starting and stopping the sweep touches no session, busy or idle")
 def _():
     with Server(cleanup_interval=1) as s:
