@@ -362,10 +362,11 @@ def _():
         for _ in range(20):
             assert own.exec(session, "echo still")["stdout"] == "still\n"
         assert time.monotonic() - since < 10
-        harness.wait_for(lambda: descriptors(own.server_pid) >= before + 2000, "all are accepted")
+        # A few either way: the last request's connection may still have been open, the next shell not made yet.
+        harness.wait_for(lambda: descriptors(own.server_pid) >= before + 1990, "all are accepted")
         for sock in idle:
             sock.close()
-        harness.wait_for(lambda: descriptors(own.server_pid) <= before + 4, "the descriptors are free again")
+        harness.wait_for(lambda: descriptors(own.server_pid) <= before + 10, "the descriptors are free again")
 
 
 @case("connections over max_connections are closed at once; those that are open go on, and room is used again")
