@@ -21,80 +21,167 @@ static int check_times(const struct cf_admission *want, struct cf_error *error)
     return 0;
 }
 
-static int check_limits(const struct cf_core *core, const char *name, uint32_t number, struct cf_error *error)
-{
-    uint32_t inside = number == CF_MAP_NONE ? 0 : core->workspaces[number].count;
-    uint32_t most = core->limits.max_per_workspace;
-    if (inside >= most)
-        return cf_error_set(error, CF_E_WORKSPACE_FULL, "workspace",
-                            "workspace %s has %u sessions, and %u is the most it may have", name, inside, most);
-    most = core->limits.max_sessions;
-    if (core->count >= most)
-        return cf_error_set(error, CF_E_TOO_MANY_SESSIONS, NULL,
-                            "there are %u sessions, and %u is the most there may be", core->count, most);
-    return 0;
-}
+/* What an admission looks up, and what it finds. */
+struct names {
+    size_t id_len, workspace_len;
+    uint32_t id_tag, workspace_tag;
+    uint32_t workspace;                 /* number, or CF_MAP_NONE */
+};
 
-static int check(const struct cf_core *core, const struct cf_admission *want, size_t *ret_id_len,
-                 size_t *ret_name_len, struct cf_error *error)
+static int check_form(const struct cf_core *core, const struct cf_admission *want, struct names *ret, struct cf_error *error)
 {
-    int rc = check_name(want->id, CF_ID_MAX, "id", ret_id_len, error);
+    int rc = check_name(want->id, CF_ID_MAX, "id", &ret->id_len, error);
     if (rc == 0)
-        rc = check_name(want->workspace, CF_WORKSPACE_MAX, "workspace", ret_name_len, error);
-    if (rc == 0 && (unsigned)want->kind >= CF_KINDS)
-        rc = cf_error_set(error, CF_E_INVALID, "kind", "kind is not one of those that there are");
+        rc = check_name(want->workspace, CF_WORKSPACE_MAX, "workspace", &ret->workspace_len, error);
+    if (rc == 0 && want->kind >= core->kinds)
+        rc = cf_error_set(error, CF_E_INVALID, "kind", "kind must be 0 to %u", core->kinds - 1);
     if (rc == 0)
         rc = check_times(want, error);
-    if (rc == 0 && cf_table_slot_of(core, want->id, *ret_id_len) != CF_TABLE_NO_SLOT)
-        rc = cf_error_set(error, CF_E_INVALID, "id", "id %s is taken", want->id);
     return rc;
 }
 
-static void fill(struct cf_core *core, struct cf_row *row, const struct cf_admission *want, int64_t now_ns)
+/* The id's place in the hash is asked for first: while it comes, the workspace is looked up. */
+static int look_up(const struct cf_core *core, const struct cf_admission *want, struct names *names, struct cf_error *error)
 {
-    const struct cf_policy *policy = &core->policies[want->kind];
-    row->kind = (uint8_t)want->kind;
-    row->state = CF_STATE_STARTING;
-    row->idle_own = want->idle_ns != 0;
-    row->age_own = want->age_ns != 0;
-    row->idle_ns = row->idle_own ? want->idle_ns : policy->idle_ns;
-    row->age_ns = row->age_own ? want->age_ns : policy->age_ns;
-    row->created_ns = row->last_used_ns = now_ns;
+    bool sure;
+    names->id_tag = cf_map_tag(&core->key, want->id, names->id_len);
+    cf_map_prefetch(&core->ids, names->id_tag);
+    names->workspace_tag = cf_map_tag(&core->key, want->workspace, names->workspace_len);
+    names->workspace = cf_workspaces_find(core, want->workspace, names->workspace_tag);
+    if (cf_table_find(core, want->id, names->id_tag, &sure) != CF_TABLE_NO_SLOT)
+        return cf_error_set(error, CF_E_EXISTS, "id", "there is a session with id %s", want->id);
+    return 0;
+}
+
+static uint32_t active(const struct cf_core *core)
+{
+    uint32_t n = 0;
+    for (unsigned kind = 0; kind < core->kinds; kind++)
+        n += core->tally.here[kind][CF_STATE_STARTING] + core->tally.here[kind][CF_STATE_ACTIVE];
+    return n;
+}
+
+static int check_limits(const struct cf_core *core, const char *name, uint32_t number, struct cf_error *error)
+{
+    const struct cf_limits *limits = &core->limits;
+    uint32_t inside = number == CF_MAP_NONE ? 0 : cf_workspaces_at(core, number)->count;
+    if (inside >= limits->max_per_workspace)
+        return cf_error_set(error, CF_E_WORKSPACE_FULL, "workspace", "workspace %s has %u sessions, and %u is the most it may have",
+                            name, inside, limits->max_per_workspace);
+    if (active(core) >= limits->max_active)
+        return cf_error_set(error, CF_E_TOO_MANY_ACTIVE, NULL, "there are %u active sessions, and %u is the most there may be",
+                            active(core), limits->max_active);
+    if (core->count >= limits->max_sessions)
+        return cf_error_set(error, CF_E_TOO_MANY_SESSIONS, NULL, "there are %u sessions, and %u is the most there may be",
+                            core->count, limits->max_sessions);
+    return 0;
+}
+
+static struct cf_label *make_label(struct cf_core *core, const struct cf_admission *want, size_t id_len)
+{
+    size_t bytes = sizeof(struct cf_label) + id_len + 1;
+    struct cf_label *label = cf_table_alloc(core, bytes);
+    if (!label)
+        return NULL;
+    label->dead.bytes = bytes;
+    label->idle_ns = want->idle_ns;
+    label->age_ns = want->age_ns;
+    memcpy(label->text, want->id, id_len + 1);
+    return label;
+}
+
+/* All the memory that the row will need.  What was got before the rest was refused stays for the next one. */
+static bool reserve(struct cf_core *core, const struct cf_admission *want, const struct names *names, unsigned class,
+                    struct cf_label **ret_label)
+{
+    struct cf_store store = cf_table_store(core);
+    *ret_label = NULL;
+    if (!cf_table_reserve(core, class) || !cf_map_reserve(&core->ids, &store, names->id_tag) ||
+        (names->workspace == CF_MAP_NONE && !cf_workspaces_reserve(core, names->workspace_tag)))
+        return false;
+    if (class == CF_CLASS_OWN || names->id_len >= CF_TEXT_INLINE)
+        return (*ret_label = make_label(core, want, names->id_len)) != NULL;
+    return true;
+}
+
+static uint32_t flags_of(const struct cf_admission *want)
+{
+    return (want->idle_ns != 0 ? CF_FLAG_IDLE_OWN : 0u) | (want->age_ns != 0 ? CF_FLAG_AGE_OWN : 0u) |
+           want->kind << CF_FLAG_KIND_SHIFT | CF_STATE_STARTING;
 }
 
 int cf_core_admit(struct cf_core *core, const struct cf_admission *want, int64_t now_ns,
                   cf_handle *ret_handle, struct cf_error *error)
 {
-    size_t id_len = 0, name_len = 0;
-    int rc = check(core, want, &id_len, &name_len, error);
+    struct names names = { 0 };
+    struct cf_label *label;
+    int rc = check_form(core, want, &names, error);
+    if (rc == 0)
+        rc = look_up(core, want, &names, error);
+    if (rc == 0)
+        rc = check_limits(core, want->workspace, names.workspace, error);
     if (rc != 0)
         return rc;
-    uint32_t number = cf_table_workspace_of(core, want->workspace, name_len);
-    rc = check_limits(core, want->workspace, number, error);
-    if (rc != 0)
-        return rc;
-    if (cf_table_reserve_slot(core) != 0 || (number == CF_MAP_NONE && cf_table_reserve_workspace(core) != 0))
+    uint32_t flags = flags_of(want);
+    unsigned class = cf_table_class(flags);
+    if (!reserve(core, want, &names, class, &label))
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "no memory for another session");
 
-    uint32_t slot = cf_table_take_slot(core, want->id, id_len);
-    fill(core, &core->rows[slot], want, cf_table_now(now_ns));
-    core->rows[slot].workspace = cf_table_workspace_join(core, want->workspace, name_len);
-    cf_policy_refresh(core, slot);
+    uint32_t slot = cf_table_take(core, class);
+    struct cf_row *row = cf_table_row(core, slot);
+    now_ns = cf_table_now(now_ns);
+    row->created_ns = now_ns;
+    row->user = want->user;
+    __atomic_store_n(&row->messages, 0, __ATOMIC_RELAXED);
+    row->workspace = names.workspace;
+    if (names.workspace == CF_MAP_NONE)
+        row->workspace = cf_workspaces_make(core, want->workspace, names.workspace_len, names.workspace_tag);
+    cf_workspaces_at(core, row->workspace)->count++;
+    if (label) {
+        memcpy(row->text, &label, sizeof label);
+        flags |= CF_FLAG_LABEL;
+    } else {
+        memcpy(row->text, want->id, names.id_len + 1);
+    }
+    __atomic_store_n(cf_table_used(core, slot), now_ns, __ATOMIC_RELAXED);
+    cf_table_become(core, slot, flags);
+    cf_map_put(&core->ids, names.id_tag, slot);
+    core->tally.unstarted++;
     core->counts.sessions_active = core->count;
     *ret_handle = cf_table_handle(core, slot);
     return 0;
 }
 
-bool cf_core_find(const struct cf_core *core, const char *id, cf_handle *ret_handle)
+static enum cf_found find(const struct cf_core *core, const char *id, cf_handle *ret_handle)
 {
+    bool sure;
     size_t len = id ? strnlen(id, CF_ID_MAX) : 0;
     if (len == 0 || len == CF_ID_MAX)
-        return false;
-    uint32_t slot = cf_table_slot_of(core, id, len);
+        return CF_ABSENT;
+    uint32_t slot = cf_table_find(core, id, cf_map_tag(&core->key, id, len), &sure);
     if (slot == CF_TABLE_NO_SLOT)
-        return false;
-    *ret_handle = cf_table_handle(core, slot);
-    return true;
+        return sure ? CF_ABSENT : CF_UNSURE;
+    cf_handle handle = cf_table_handle(core, slot);
+    if (cf_table_state(cf_table_flags(cf_table_row(core, slot))) == CF_STATE_FREE)
+        return CF_UNSURE;               /* it went just now; another of the same id may have come */
+    *ret_handle = handle;
+    return CF_FOUND;
+}
+
+bool cf_core_find(const struct cf_core *core, const char *id, cf_handle *ret_handle)
+{
+    return find(core, id, ret_handle) == CF_FOUND;
+}
+
+enum cf_found cf_core_find_shared(const struct cf_core *core, const char *id, cf_handle *ret_handle)
+{
+    return find(core, id, ret_handle);
+}
+
+enum cf_state cf_core_state(const struct cf_core *core, cf_handle handle)
+{
+    uint32_t flags;
+    return cf_table_named(core, handle, &flags) ? cf_table_state(flags) : CF_STATE_FREE;
 }
 
 static int64_t left(int64_t deadline_ns, int64_t now_ns)
@@ -104,38 +191,67 @@ static int64_t left(int64_t deadline_ns, int64_t now_ns)
     return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
 }
 
+static void fill_times(struct cf_session *ret, int64_t now_ns)
+{
+    ret->idle_left_ns = ret->age_left_ns = CF_NEVER_NS;
+    if (ret->state == CF_STATE_CLOSED || ret->state == CF_STATE_FAILED)
+        ret->idle_left_ns = ret->age_left_ns = 0;
+    if (ret->state != CF_STATE_ACTIVE)
+        return;
+    if (!ret->busy)
+        ret->idle_left_ns = left(cf_policy_later(ret->last_used_ns, ret->idle_ns), now_ns);
+    ret->age_left_ns = left(cf_policy_later(ret->created_ns, ret->age_ns), now_ns);
+}
+
+static void fill_failure(const struct cf_core *core, uint32_t slot, char *ret)
+{
+    const struct cf_note *note = cf_table_block(core, slot)->notes;
+    while (note && note->slot != slot)
+        note = note->next;
+    if (note)
+        strcpy(ret, note->text);
+}
+
 bool cf_core_get(const struct cf_core *core, cf_handle handle, int64_t now_ns, struct cf_session *ret)
 {
-    const struct cf_row *row = cf_table_row(core, handle);
+    uint32_t flags, slot = (uint32_t)handle;
+    const struct cf_row *row = cf_table_named(core, handle, &flags);
     if (!row)
         return false;
-    now_ns = cf_table_now(now_ns);
+    struct cf_policy limits = cf_policy_of(core->policies, row, flags);
     *ret = (struct cf_session){
         .handle = handle,
-        .kind = (enum cf_kind)row->kind,
-        .state = (enum cf_state)row->state,
-        .reason = (enum cf_reason)row->reason,
-        .busy = row->busy,
-        .idle_own = row->idle_own,
-        .age_own = row->age_own,
+        .kind = cf_table_kind(flags),
+        .state = cf_table_state(flags),
+        .reason = cf_table_reason(flags),
+        .busy = (flags & CF_FLAG_BUSY) != 0,
+        .asked = (flags & CF_FLAG_ASKED) != 0,
+        .idle_own = (flags & CF_FLAG_IDLE_OWN) != 0,
+        .age_own = (flags & CF_FLAG_AGE_OWN) != 0,
         .created_ns = row->created_ns,
-        .last_used_ns = row->last_used_ns,
-        .idle_ns = row->idle_ns,
-        .age_ns = row->age_ns,
-        .idle_left_ns = left(core->idle_deadline_ns[(uint32_t)handle], now_ns),
-        .age_left_ns = left(core->age_deadline_ns[(uint32_t)handle], now_ns),
-        .message_count = row->message_count,
+        .last_used_ns = cf_table_last_used(core, slot),
+        .idle_ns = limits.idle_ns,
+        .age_ns = limits.age_ns,
+        .message_count = __atomic_load_n(&row->messages, __ATOMIC_RELAXED),
+        .user = row->user,
     };
-    memcpy(ret->id, row->id, sizeof ret->id);
-    memcpy(ret->workspace, core->workspaces[row->workspace].name, sizeof ret->workspace);
+    strcpy(ret->id, cf_table_id(row, flags));
+    strcpy(ret->workspace, cf_workspaces_at(core, row->workspace)->name);
+    fill_failure(core, slot, ret->failure);
+    fill_times(ret, cf_table_now(now_ns));
     return true;
 }
 
 bool cf_core_next(const struct cf_core *core, size_t *cursor, cf_handle *ret_handle)
 {
     while (*cursor < core->fresh) {
-        uint32_t slot = (uint32_t)(*cursor)++;
-        if (core->rows[slot].state != CF_STATE_FREE) {
+        uint32_t slot = (uint32_t)*cursor;
+        if (slot % CF_TABLE_BLOCK == 0 && cf_table_block(core, slot)->live == 0) {
+            *cursor += CF_TABLE_BLOCK;
+            continue;
+        }
+        ++*cursor;
+        if (cf_table_state(cf_table_row(core, slot)->flags) != CF_STATE_FREE) {
             *ret_handle = cf_table_handle(core, slot);
             return true;
         }
@@ -148,21 +264,12 @@ uint32_t cf_core_count(const struct cf_core *core)
     return core->count;
 }
 
-uint32_t cf_core_workspaces(const struct cf_core *core)
-{
-    return core->workspace_count;
-}
-
-uint32_t cf_core_in_workspace(const struct cf_core *core, const char *workspace)
-{
-    size_t len = workspace ? strnlen(workspace, CF_WORKSPACE_MAX) : 0;
-    if (len == 0 || len == CF_WORKSPACE_MAX)
-        return 0;
-    uint32_t number = cf_table_workspace_of(core, workspace, len);
-    return number == CF_MAP_NONE ? 0 : core->workspaces[number].count;
-}
-
 struct cf_counts *cf_core_counts(struct cf_core *core)
 {
     return &core->counts;
+}
+
+const struct cf_tally *cf_core_tally(const struct cf_core *core)
+{
+    return &core->tally;
 }

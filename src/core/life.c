@@ -1,75 +1,169 @@
 /* life.c: what happens to a session from its start until it is gone. */
 #include "core/table.h"
 
+#include <string.h>
+
+#define MESSAGES_MAX (UINT32_MAX - 0xffff)      /* so far from the end that no number of threads counts past it at once */
+
+static uint32_t with_state(uint32_t flags, enum cf_state state)
+{
+    return (flags & ~CF_FLAG_STATE) | state;
+}
+
+static uint32_t with_reason(uint32_t flags, enum cf_reason reason)
+{
+    return (flags & ~(0xfu << CF_FLAG_REASON_SHIFT)) | (uint32_t)reason << CF_FLAG_REASON_SHIFT;
+}
+
 void cf_core_started(struct cf_core *core, cf_handle handle, int64_t now_ns)
 {
-    struct cf_row *row = cf_table_row(core, handle);
-    if (!row || row->state != CF_STATE_STARTING)
+    uint32_t flags;
+    if (!cf_table_named(core, handle, &flags) || cf_table_state(flags) != CF_STATE_STARTING)
         return;
-    now_ns = cf_table_now(now_ns);
-    row->state = CF_STATE_ACTIVE;
-    row->started = true;
-    if (now_ns > row->last_used_ns)
-        row->last_used_ns = now_ns;
+    (void)cf_core_touch(core, handle, now_ns, CF_TOUCH_STATE);
+    cf_table_become(core, (uint32_t)handle, with_state(flags, CF_STATE_ACTIVE) | CF_FLAG_STARTED);
+    cf_policy_note(core, (uint32_t)handle);
+    core->tally.unstarted--;
     core->counts.sessions_created++;
-    cf_policy_refresh(core, (uint32_t)handle);
+}
+
+static void gone(struct cf_core *core, uint32_t slot, uint32_t flags)
+{
+    if (flags & CF_FLAG_STARTED) {
+        core->counts.sessions_cleaned++;
+        core->tally.ended[cf_table_reason(flags)]++;
+    } else {
+        core->tally.unstarted--;
+    }
+    cf_workspaces_leave(core, cf_table_row(core, slot)->workspace);
+    cf_table_give(core, slot);
+    core->counts.sessions_active = core->count;
 }
 
 void cf_core_gone(struct cf_core *core, cf_handle handle)
 {
-    struct cf_row *row = cf_table_row(core, handle);
-    if (!row)
-        return;
-    if (row->started)
-        core->counts.sessions_cleaned++;
-    cf_table_workspace_leave(core, row->workspace);
-    cf_table_give_slot(core, (uint32_t)handle);
-    core->counts.sessions_active = core->count;
+    uint32_t flags;
+    if (cf_table_named(core, handle, &flags))
+        gone(core, (uint32_t)handle, flags);
 }
 
-/* The one place where activity moves. */
-void cf_core_touch(struct cf_core *core, cf_handle handle, int64_t now_ns, enum cf_touch cause)
+/* In two passes: one row after the other would wait for its memory each time. */
+size_t cf_core_drop(struct cf_core *core, const struct cf_due *due, size_t count)
 {
-    struct cf_row *row = cf_table_row(core, handle);
-    if (!row || (row->state != CF_STATE_ACTIVE && row->state != CF_STATE_STARTING))
-        return;
+    enum { STEP = 64 };
+    uint32_t flags;
+    size_t dropped = 0;
+    for (; count > 0;) {
+        size_t step = count < STEP ? count : STEP;
+        for (size_t i = 0; i < step; i++) {     /* in place: gcc drops a call of a function that only does this */
+            if ((uint32_t)due[i].handle >= core->fresh)
+                continue;
+            const struct cf_row *row = cf_table_row(core, (uint32_t)due[i].handle);
+            __builtin_prefetch(&row->flags, 1);
+        }
+        for (size_t i = 0; i < step; i++)
+            if (cf_table_named(core, due[i].handle, &flags) && cf_table_state(flags) != CF_STATE_ENDING) {
+                gone(core, (uint32_t)due[i].handle, with_reason(flags, due[i].reason));
+                dropped++;
+            }
+        due += step;
+        count -= step;
+    }
+    return dropped;
+}
+
+static void count_message(struct cf_row *row)
+{
+    if (__atomic_load_n(&row->messages, __ATOMIC_RELAXED) < MESSAGES_MAX)
+        __atomic_fetch_add(&row->messages, 1, __ATOMIC_RELAXED);
+}
+
+/* The one place where activity moves.  Between the look at the gate and the store the session may have ended: limbo keeps
+ * its slot from being another session's by then. */
+int cf_core_touch(struct cf_core *core, cf_handle handle, int64_t now_ns, enum cf_touch cause)
+{
+    bool open;
+    uint32_t slot = (uint32_t)handle;
+    if (!cf_table_knows(core, handle, &open))
+        return CF_E_GONE;
+    if (!open) {
+        enum cf_state state = cf_table_state(cf_table_flags(cf_table_row(core, slot)));
+        return state == CF_STATE_CLOSED || state == CF_STATE_FAILED ? CF_E_NOT_READY : CF_E_GONE;
+    }
     if (cause == CF_TOUCH_COMMAND || cause == CF_TOUCH_INPUT)
-        row->message_count++;
-    if (now_ns <= row->last_used_ns)
-        return;
-    row->last_used_ns = now_ns;
-    if (row->state == CF_STATE_ACTIVE && !row->busy)
-        core->idle_deadline_ns[(uint32_t)handle] = cf_policy_later(now_ns, row->idle_ns);
+        count_message(cf_table_row(core, slot));
+    if (now_ns > cf_table_last_used(core, slot))
+        __atomic_store_n(cf_table_used(core, slot), now_ns, __ATOMIC_RELAXED);
+    return 0;
 }
 
 void cf_core_busy(struct cf_core *core, cf_handle handle, bool busy, int64_t now_ns)
 {
-    struct cf_row *row = cf_table_row(core, handle);
-    if (!row || row->busy == busy || (row->state != CF_STATE_ACTIVE && row->state != CF_STATE_ENDING))
+    uint32_t flags;
+    if (!cf_table_named(core, handle, &flags) || ((flags & CF_FLAG_BUSY) != 0) == busy)
         return;
-    row->busy = busy;
-    cf_core_touch(core, handle, now_ns, CF_TOUCH_STATE);
-    cf_policy_refresh(core, (uint32_t)handle);
+    enum cf_state state = cf_table_state(flags);
+    if (state != CF_STATE_ACTIVE && state != CF_STATE_ENDING)
+        return;
+    (void)cf_core_touch(core, handle, now_ns, CF_TOUCH_STATE);
+    cf_table_become(core, (uint32_t)handle, flags ^ CF_FLAG_BUSY);
+    cf_policy_note(core, (uint32_t)handle);
 }
 
-void cf_core_left(struct cf_core *core, cf_handle handle, enum cf_state terminal)
+static void keep_note(struct cf_core *core, uint32_t slot, const char *why)
 {
-    struct cf_row *row = cf_table_row(core, handle);
-    if (!row || row->state != CF_STATE_ACTIVE)
+    size_t len = strnlen(why, CF_FAILURE_MAX - 1), bytes = sizeof(struct cf_note) + len + 1;
+    struct cf_note *note = cf_table_alloc(core, bytes);
+    if (!note)
+        return;
+    struct cf_block *block = cf_table_block(core, slot);
+    note->next = block->notes;
+    note->slot = slot;
+    note->bytes = bytes;
+    memcpy(note->text, why, len);
+    note->text[len] = '\0';
+    block->notes = note;
+}
+
+void cf_core_left(struct cf_core *core, cf_handle handle, enum cf_state terminal, const char *why)
+{
+    uint32_t flags;
+    if (!cf_table_named(core, handle, &flags) || cf_table_state(flags) != CF_STATE_ACTIVE)
         return;
     /* Whatever else it is called: a session that left is not ACTIVE any more. */
-    row->state = terminal == CF_STATE_CLOSED ? CF_STATE_CLOSED : CF_STATE_FAILED;
-    row->busy = false;
-    cf_policy_refresh(core, (uint32_t)handle);
+    terminal = terminal == CF_STATE_CLOSED ? CF_STATE_CLOSED : CF_STATE_FAILED;
+    cf_table_become(core, (uint32_t)handle, with_state(flags, terminal) & ~CF_FLAG_BUSY);
+    if (why && *why)
+        keep_note(core, (uint32_t)handle, why);
 }
 
 bool cf_core_ending(struct cf_core *core, cf_handle handle, enum cf_reason reason)
 {
-    struct cf_row *row = cf_table_row(core, handle);
-    if (!row || row->state == CF_STATE_ENDING)
+    uint32_t flags;
+    if (!cf_table_named(core, handle, &flags) || cf_table_state(flags) == CF_STATE_ENDING)
         return false;
-    row->state = CF_STATE_ENDING;
-    row->reason = (uint8_t)reason;
-    cf_policy_refresh(core, (uint32_t)handle);
+    cf_table_become(core, (uint32_t)handle, with_reason(with_state(flags, CF_STATE_ENDING), reason));
     return true;
+}
+
+bool cf_core_ask(struct cf_core *core, cf_handle handle, enum cf_reason reason)
+{
+    uint32_t flags;
+    if (!cf_table_named(core, handle, &flags) || cf_table_state(flags) == CF_STATE_ENDING ||
+        (flags & CF_FLAG_ASKED))
+        return false;
+    cf_table_become(core, (uint32_t)handle, with_reason(flags, reason) | CF_FLAG_ASKED);
+    return true;
+}
+
+void cf_core_asked(struct cf_core *core, cf_handle handle)
+{
+    uint32_t flags;
+    if (!cf_table_named(core, handle, &flags) || !(flags & CF_FLAG_ASKED))
+        return;
+    flags &= ~CF_FLAG_ASKED;
+    if (cf_table_state(flags) != CF_STATE_ENDING)
+        flags = with_reason(flags, CF_REASON_NONE);
+    cf_table_become(core, (uint32_t)handle, flags);
+    cf_policy_note(core, (uint32_t)handle);
 }

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#define CELL_MASK (CF_MAP_CELLS - 1)
+
 static uint64_t mix(uint64_t *state)    /* splitmix64 */
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
@@ -20,12 +22,12 @@ struct cf_map_key cf_map_key_from(uint64_t seed)
     return key;
 }
 
-static uint64_t rotate(uint64_t x, int bits)
+static inline uint64_t rotate(uint64_t x, int bits)
 {
     return (x << bits) | (x >> (64 - bits));
 }
 
-static void sip_round(uint64_t v[4])
+static inline __attribute__((always_inline)) void sip_round(uint64_t v[4])
 {
     v[0] += v[1];
     v[1] = rotate(v[1], 13) ^ v[0];
@@ -65,56 +67,214 @@ uint32_t cf_map_tag(const struct cf_map_key *key, const char *bytes, size_t len)
     return (uint32_t)(v[0] ^ v[1] ^ v[2] ^ v[3]);
 }
 
-void cf_map_init(struct cf_map *map, struct cf_map_cell *cells, uint32_t count)
+/* ── pages and the directory ── */
+
+static uint64_t load(const uint64_t *cell)
 {
-    assert(count > 0 && (count & (count - 1)) == 0);
-    memset(cells, 0, (size_t)count * sizeof *cells);
-    map->cells = cells;
-    map->mask = count - 1;
+    return __atomic_load_n(cell, __ATOMIC_ACQUIRE);
+}
+
+static void store_cell(uint64_t *cell, uint64_t value)
+{
+    __atomic_store_n(cell, value, __ATOMIC_RELEASE);
+}
+
+static uint32_t tag_of(uint64_t cell)
+{
+    return (uint32_t)(cell >> 32);
+}
+
+static struct cf_map_dir *dir_of(const struct cf_map *map)
+{
+    return __atomic_load_n(&map->dir, __ATOMIC_ACQUIRE);
+}
+
+/* Where in the directory a tag's page stands. */
+static uint32_t place(const struct cf_map_dir *dir, uint32_t tag)
+{
+    return (uint32_t)((uint64_t)tag << dir->depth >> 32);
+}
+
+static struct cf_map_page *page_of(const struct cf_map_dir *dir, uint32_t tag)
+{
+    return __atomic_load_n(&dir->pages[place(dir, tag)], __ATOMIC_ACQUIRE);
+}
+
+static struct cf_map_page *new_page(const struct cf_store *store, uint32_t depth)
+{
+    struct cf_map_page *page = store->take(store->context, sizeof *page);
+    if (!page)
+        return NULL;
+    memset(page, 0, sizeof *page);
+    page->dead.bytes = sizeof *page;
+    page->depth = (uint16_t)depth;
+    return page;
+}
+
+static struct cf_map_dir *new_dir(const struct cf_store *store, uint32_t depth)
+{
+    size_t bytes = sizeof(struct cf_map_dir) + (sizeof(struct cf_map_page *) << depth);
+    struct cf_map_dir *dir = store->take(store->context, bytes);
+    if (!dir)
+        return NULL;
+    dir->dead = (struct cf_dead){ NULL, bytes };
+    dir->depth = depth;
+    return dir;
+}
+
+bool cf_map_init(struct cf_map *map, const struct cf_store *store)
+{
+    struct cf_map_dir *dir = new_dir(store, 0);
+    struct cf_map_page *page = dir ? new_page(store, 0) : NULL;
+    if (!page) {
+        if (dir)
+            store->bury(store->context, &dir->dead);
+        return false;
+    }
+    dir->pages[0] = page;
+    map->dir = dir;
+    return true;
+}
+
+void cf_map_clear(struct cf_map *map, const struct cf_store *store)
+{
+    struct cf_map_dir *dir = map->dir;
+    if (!dir)
+        return;
+    for (uint32_t at = 0; at < 1u << dir->depth;) {
+        struct cf_map_page *page = dir->pages[at];
+        at += 1u << (dir->depth - page->depth);
+        store->bury(store->context, &page->dead);
+    }
+    store->bury(store->context, &dir->dead);
+    map->dir = NULL;
+}
+
+static void put_into(struct cf_map_page *page, uint64_t cell)
+{
+    uint32_t at = tag_of(cell) & CELL_MASK;
+    while (page->cells[at] != 0)
+        at = (at + 1) & CELL_MASK;
+    store_cell(&page->cells[at], cell);
+    page->used++;
+}
+
+/* Twice as many places, each page in two of them. */
+static bool grow_dir(struct cf_map *map, const struct cf_store *store)
+{
+    struct cf_map_dir *old = map->dir;
+    if (old->depth == CF_MAP_DEPTH_MAX)
+        return false;
+    struct cf_map_dir *dir = new_dir(store, old->depth + 1);
+    if (!dir)
+        return false;
+    for (uint32_t at = 0; at < 1u << old->depth; at++)
+        dir->pages[2 * at] = dir->pages[2 * at + 1] = old->pages[at];
+    __atomic_store_n(&map->dir, dir, __ATOMIC_RELEASE);
+    store->bury(store->context, &old->dead);
+    return true;
+}
+
+/* Two new pages instead of the one of this tag, which stays as it was for whoever reads it. */
+static bool split(struct cf_map *map, const struct cf_store *store, uint32_t tag)
+{
+    struct cf_map_page *old = page_of(map->dir, tag);
+    if (old->depth == map->dir->depth && !grow_dir(map, store))
+        return false;
+    struct cf_map_page *halves[2] = { new_page(store, old->depth + 1u), new_page(store, old->depth + 1u) };
+    if (!halves[0] || !halves[1]) {
+        for (int i = 0; i < 2; i++)
+            if (halves[i])
+                store->bury(store->context, &halves[i]->dead);
+        return false;
+    }
+    for (uint32_t i = 0; i < CF_MAP_CELLS; i++)
+        if (old->cells[i] != 0)
+            put_into(halves[tag_of(old->cells[i]) >> (31 - old->depth) & 1], old->cells[i]);
+
+    struct cf_map_dir *dir = map->dir;
+    uint32_t span = 1u << (dir->depth - old->depth);
+    uint32_t first = place(dir, tag) & ~(span - 1);
+    for (uint32_t i = 0; i < span; i++)
+        __atomic_store_n(&dir->pages[first + i], halves[i >= span / 2], __ATOMIC_RELEASE);
+    store->bury(store->context, &old->dead);
+    return true;
+}
+
+bool cf_map_reserve(struct cf_map *map, const struct cf_store *store, uint32_t tag)
+{
+    while (page_of(map->dir, tag)->used >= CF_MAP_FULL)
+        if (!split(map, store, tag))
+            return page_of(map->dir, tag)->used < CF_MAP_CELLS - 1;
+    return true;
 }
 
 void cf_map_put(struct cf_map *map, uint32_t tag, uint32_t row)
 {
-    uint32_t at = tag & map->mask;
-    while (map->cells[at].row_plus_one != 0)
-        at = (at + 1) & map->mask;
-    map->cells[at] = (struct cf_map_cell){ tag, row + 1 };
-}
-
-uint32_t cf_map_home(const struct cf_map *map, uint32_t tag)
-{
-    return tag & map->mask;
-}
-
-uint32_t cf_map_next(const struct cf_map *map, uint32_t tag, uint32_t *at)
-{
-    for (;;) {
-        const struct cf_map_cell *cell = &map->cells[*at];
-        if (cell->row_plus_one == 0)
-            return CF_MAP_NONE;
-        *at = (*at + 1) & map->mask;
-        if (cell->tag == tag)
-            return cell->row_plus_one - 1;
-    }
+    struct cf_map_page *page = page_of(map->dir, tag);
+    assert(page->used < CF_MAP_CELLS - 1);
+    put_into(page, (uint64_t)tag << 32 | (row + 1));
 }
 
 void cf_map_drop(struct cf_map *map, uint32_t tag, uint32_t row)
 {
-    struct cf_map_cell *cells = map->cells;
-    uint32_t hole = tag & map->mask;
-    while (cells[hole].row_plus_one != row + 1) {
-        assert(cells[hole].row_plus_one != 0);
-        hole = (hole + 1) & map->mask;
+    struct cf_map_page *page = page_of(map->dir, tag);
+    uint64_t *cells = page->cells, wanted = (uint64_t)tag << 32 | (row + 1);
+    uint32_t hole = tag & CELL_MASK;
+    while (cells[hole] != wanted) {
+        assert(cells[hole] != 0);
+        hole = (hole + 1) & CELL_MASK;
     }
+    /* A reader may miss a row that is moved behind its back.  Whoever sees a moved cell sees the odd version, too. */
+    __atomic_store_n(&page->version, page->version + 1, __ATOMIC_RELAXED);
     /* Every later cell of the run moves into the hole unless its home lies behind the hole: a walk from that home
      * would not pass the hole then. */
-    for (uint32_t at = (hole + 1) & map->mask; cells[at].row_plus_one != 0; at = (at + 1) & map->mask) {
-        uint32_t from_home = (at - (cells[at].tag & map->mask)) & map->mask;
-        uint32_t from_hole = (at - hole) & map->mask;
+    for (uint32_t at = (hole + 1) & CELL_MASK; cells[at] != 0; at = (at + 1) & CELL_MASK) {
+        uint32_t from_home = (at - tag_of(cells[at])) & CELL_MASK;
+        uint32_t from_hole = (at - hole) & CELL_MASK;
         if (from_home >= from_hole) {
-            cells[hole] = cells[at];
+            store_cell(&cells[hole], cells[at]);
             hole = at;
         }
     }
-    cells[hole] = (struct cf_map_cell){ 0, 0 };
+    store_cell(&cells[hole], 0);
+    page->used--;
+    __atomic_store_n(&page->version, page->version + 1, __ATOMIC_RELEASE);
+}
+
+/* ── reading ── */
+
+struct cf_map_walk cf_map_walk(const struct cf_map *map, uint32_t tag)
+{
+    const struct cf_map_page *page = page_of(dir_of(map), tag);
+    return (struct cf_map_walk){
+        .page = page, .tag = tag, .at = tag & CELL_MASK, .left = CF_MAP_CELLS,
+        .version = __atomic_load_n(&page->version, __ATOMIC_ACQUIRE),
+    };
+}
+
+uint32_t cf_map_walk_next(struct cf_map_walk *walk)
+{
+    while (walk->left > 0) {
+        uint64_t cell = load(&walk->page->cells[walk->at]);
+        if (cell == 0)
+            return CF_MAP_NONE;
+        walk->at = (walk->at + 1) & CELL_MASK;
+        walk->left--;
+        if (tag_of(cell) == walk->tag)
+            return (uint32_t)cell - 1;
+    }
+    return CF_MAP_NONE;
+}
+
+bool cf_map_walk_sure(const struct cf_map_walk *walk)
+{
+    return (walk->version & 1) == 0 && __atomic_load_n(&walk->page->version, __ATOMIC_RELAXED) == walk->version;
+}
+
+void cf_map_prefetch(const struct cf_map *map, uint32_t tag)
+{
+    struct cf_map_page *page = page_of(dir_of(map), tag);
+    __builtin_prefetch(&page->cells[tag & CELL_MASK], 1);
+    __builtin_prefetch(&page->version, 1);
 }

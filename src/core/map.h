@@ -1,24 +1,47 @@
-/* map.h: an open-addressing hash from tags to numbers of rows that lie elsewhere.
+/* map.h: a hash from tags to numbers of rows that lie elsewhere, which grows by small steps and can be read while it does.
  *
- * A tag is 32 bits of a keyed hash of the row's name.  The map stores tag and row number only: whoever looks a name up
- * walks the rows of that tag and compares the names.  Linear probing, deletion by backward shift, so that no
- * tombstones pile up.  It allocates nothing: the owner hands it cells and must keep it at most half full. */
+ * A tag is 32 bits of a keyed hash of the row's name.  The map stores tag and row number only: whoever looks a name up walks
+ * the rows of that tag and compares the names.
+ *
+ * It is an extendible hash: the upper bits of a tag pick a page of 512 cells from a directory, the lower ones a cell to
+ * begin at.  A page that is too full is split in two by the next bit of its tags, so that the longest step of its growth
+ * copies one page (1 to 2 µs) or the directory (8 bytes for some 300 rows), whatever its size; a table of twice the size
+ * that is filled bit by bit from the old one would do as well, and have both in memory at once.  (R. Fagin et al., Extendible
+ * Hashing, ACM TODS 4(3), 1979.)  Within a page: linear probing, deletion by backward shift, so that no tombstones pile up.
+ *
+ * One owner changes it.  cf_map_walk and its two companions may run beside the owner, if what is buried is kept until
+ * they have ended. */
 #ifndef CURFEW_CORE_MAP_H
 #define CURFEW_CORE_MAP_H
 
+#include "core/limbo.h"
+
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define CF_MAP_NONE UINT32_MAX
+#define CF_MAP_CELLS 512                /* a page; a power of two */
+#define CF_MAP_FULL 400                 /* used cells at which a page is split */
+#define CF_MAP_DEPTH_MAX 22             /* bits of the directory: 2^22 pages hold more than CF_SESSIONS_MAX rows */
 
-struct cf_map_cell {
-    uint32_t tag;
-    uint32_t row_plus_one;              /* 0: empty */
+struct cf_map_page {
+    struct cf_dead dead;
+    uint32_t version;                   /* odd while cells are being moved */
+    uint16_t used;
+    uint16_t depth;                     /* bits of the tag that all of its rows have in common */
+    uint64_t padding[5];                /* cells begin at a line of the processor's cache */
+    uint64_t cells[CF_MAP_CELLS];       /* tag above, row + 1 below; 0: empty */
+};
+
+struct cf_map_dir {
+    struct cf_dead dead;
+    uint32_t depth;
+    struct cf_map_page *pages[];        /* 2^depth; those of lesser depth several times */
 };
 
 struct cf_map {
-    struct cf_map_cell *cells;          /* the owner's */
-    uint32_t mask;                      /* number of cells, a power of two, less one */
+    struct cf_map_dir *dir;
 };
 
 struct cf_map_key {
@@ -27,17 +50,31 @@ struct cf_map_key {
 
 /* A 128-bit key from a seed of 64. */
 struct cf_map_key cf_map_key_from(uint64_t seed);
-/* SipHash-1-3 of the bytes, cut to 32 bits. */
+/* SipHash-1-3 of the bytes (J.-P. Aumasson, D. J. Bernstein, SipHash, 2012), cut to 32 bits. */
 uint32_t cf_map_tag(const struct cf_map_key *key, const char *bytes, size_t len);
 
-/* Takes over `cells` (a power of two of them) and empties them. */
-void cf_map_init(struct cf_map *map, struct cf_map_cell *cells, uint32_t count);
+/* An empty map of one page.  False: no memory. */
+bool cf_map_init(struct cf_map *map, const struct cf_store *store) __attribute__((warn_unused_result));
+/* Buries all of it; nobody reads any more. */
+void cf_map_clear(struct cf_map *map, const struct cf_store *store);
+/* Makes room for one more row of this tag.  False: no memory, or so many equal tags that no split parts them. */
+bool cf_map_reserve(struct cf_map *map, const struct cf_store *store, uint32_t tag) __attribute__((warn_unused_result));
+/* There is room. */
 void cf_map_put(struct cf_map *map, uint32_t tag, uint32_t row);
 /* Removes the pair, which must be there. */
 void cf_map_drop(struct cf_map *map, uint32_t tag, uint32_t row);
 
-/* Walks the rows with this tag: start with *at = cf_map_home; CF_MAP_NONE at the end. */
-uint32_t cf_map_home(const struct cf_map *map, uint32_t tag);
-uint32_t cf_map_next(const struct cf_map *map, uint32_t tag, uint32_t *at);
+/* Walks the rows with this tag; CF_MAP_NONE at the end. */
+struct cf_map_walk {
+    const struct cf_map_page *page;
+    uint32_t tag, at, left, version;
+};
+struct cf_map_walk cf_map_walk(const struct cf_map *map, uint32_t tag);
+uint32_t cf_map_walk_next(struct cf_map_walk *walk);
+/* True when no row was moved while the walk went on: what it did not find is not there. */
+bool cf_map_walk_sure(const struct cf_map_walk *walk);
+
+/* Asks for the memory that a walk, a put or a drop of this tag reads first. */
+void cf_map_prefetch(const struct cf_map *map, uint32_t tag);
 
 #endif

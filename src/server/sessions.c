@@ -108,7 +108,7 @@ int cf_sessions_exec(struct cf_sessions *all, cf_handle handle, const char *text
     s->exec = *events;
     s->exec_arg = arg;
     cf_core_counts(all->server->core)->execs_started++;
-    cf_core_touch(all->server->core, handle, now.mono_ns, CF_TOUCH_COMMAND);
+    (void)cf_core_touch(all->server->core, handle, now.mono_ns, CF_TOUCH_COMMAND);
     cf_core_busy(all->server->core, handle, true, now.mono_ns);
     return 0;
 }

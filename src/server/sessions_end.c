@@ -64,7 +64,7 @@ void cf_sessions_on_left(struct cf_shell *shell, void *arg, int wait_status)
                  strsignal(WTERMSIG(wait_status)));
     if (!s->started && s->failure.code == 0)
         cf_error_set(&s->failure, CF_E_SPAWN, NULL, "%s before it was ready", evidence);
-    cf_core_left(server->core, s->handle, exited ? CF_STATE_CLOSED : CF_STATE_FAILED);
+    cf_core_left(server->core, s->handle, exited ? CF_STATE_CLOSED : CF_STATE_FAILED, evidence);
     cf_sessions_end(s->all, s->handle, exited ? CF_REASON_CLOSED : CF_REASON_FAILED, evidence, server->settings.grace);
 }
 
@@ -74,7 +74,7 @@ void cf_sessions_on_failed(struct cf_shell *shell, void *arg, const struct cf_er
     struct session *s = arg;
     if (!s->started && s->failure.code == 0)
         s->failure = *why;
-    cf_core_left(s->all->server->core, s->handle, CF_STATE_FAILED);
+    cf_core_left(s->all->server->core, s->handle, CF_STATE_FAILED, why->text);
     cf_sessions_end(s->all, s->handle, CF_REASON_FAILED, why->text, 0);
 }
 

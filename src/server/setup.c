@@ -76,18 +76,18 @@ static int open_core(struct cf_server *server, struct cf_error *error)
     struct cf_policy policies[CF_KINDS];
     struct cf_limits limits = {
         .max_sessions = (uint32_t)s->max_sessions, .max_per_workspace = (uint32_t)s->max_sessions_per_workspace,
-        .emergency_idle_ns = s->emergency_idle, .emergency_age_ns = s->emergency_age,
+        .max_active = UINT32_MAX, .emergency = { .idle_ns = s->emergency_idle, .age_ns = s->emergency_age },
     };
     for (size_t i = 0; i < CF_KINDS; i++)
         policies[i] = (struct cf_policy){ .idle_ns = s->session_timeout,
                                           .age_ns = s->max_session_age > 0 ? s->max_session_age : CF_NEVER_NS };
-    server->core = cf_core_new(&limits, policies);
+    if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
+    struct cf_core_options options = { .limits = limits, .policies = policies, .kinds = CF_KINDS, .seed = seed };
+    server->core = cf_core_new(&options);
     server->tombs = cf_tombs_new((size_t)s->tombstones, s->tombstone_retention);
     if (server->core == NULL || server->tombs == NULL)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
-    if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
-        return cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
-    cf_core_seed_set(server->core, seed);
     return 0;
 }
 

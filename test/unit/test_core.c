@@ -35,7 +35,7 @@ static void creation_sets_both_times(void **state)
 static void command_moves_last_used(void **state)
 {
     cf_handle one = start(*state, "one", T0);
-    cf_core_touch(*state, one, T0 + 100 * S, CF_TOUCH_COMMAND);
+    (void)cf_core_touch(*state, one, T0 + 100 * S, CF_TOUCH_COMMAND);
     assert_true(get(*state, one, T0 + 100 * S).last_used_ns == T0 + 100 * S);
     assert_true(get(*state, one, T0 + 100 * S).created_ns == T0);
     expect_nobody(*state, T0 + 100 * S + IDLE);
@@ -51,7 +51,7 @@ static void every_cause_moves_activity(void **state)
     int64_t now = T0;
     for (size_t i = 0; i < sizeof causes / sizeof *causes; i++) {
         now += IDLE;
-        cf_core_touch(*state, one, now, causes[i]);
+        (void)cf_core_touch(*state, one, now, causes[i]);
         assert_true(get(*state, one, now).last_used_ns == now);
         expect_nobody(*state, now + IDLE);
     }
@@ -62,9 +62,9 @@ static void messages_are_counted(void **state)
 {
     cf_handle one = start(*state, "one", T0);
     for (int i = 0; i < 3; i++)
-        cf_core_touch(*state, one, T0, CF_TOUCH_COMMAND);
-    cf_core_touch(*state, one, T0 - S, CF_TOUCH_INPUT);
-    cf_core_touch(*state, one, T0 + S, CF_TOUCH_HEARTBEAT);
+        (void)cf_core_touch(*state, one, T0, CF_TOUCH_COMMAND);
+    (void)cf_core_touch(*state, one, T0 - S, CF_TOUCH_INPUT);
+    (void)cf_core_touch(*state, one, T0 + S, CF_TOUCH_HEARTBEAT);
     cf_core_busy(*state, one, true, T0 + S);
     assert_int_equal(get(*state, one, T0).message_count, 4);
 }
@@ -72,11 +72,11 @@ static void messages_are_counted(void **state)
 static void last_used_never_goes_back(void **state)
 {
     cf_handle one = start(*state, "one", T0);
-    cf_core_touch(*state, one, T0 + 50 * S, CF_TOUCH_COMMAND);
-    cf_core_touch(*state, one, T0 + 50 * S - 1, CF_TOUCH_COMMAND);
+    (void)cf_core_touch(*state, one, T0 + 50 * S, CF_TOUCH_COMMAND);
+    (void)cf_core_touch(*state, one, T0 + 50 * S - 1, CF_TOUCH_COMMAND);
     cf_core_busy(*state, one, true, T0 + 10 * S);
     cf_core_busy(*state, one, false, T0 - 10 * S);
-    cf_core_touch(*state, one, INT64_MIN, CF_TOUCH_HEARTBEAT);
+    (void)cf_core_touch(*state, one, INT64_MIN, CF_TOUCH_HEARTBEAT);
     assert_true(get(*state, one, T0).last_used_ns == T0 + 50 * S);
     expect_nobody(*state, T0 + 50 * S + IDLE);
 }
@@ -128,7 +128,7 @@ static void huge_times_do_not_wrap(void **state)
     static const struct cf_policy huge = { INT64_MAX - 1, INT64_MAX - 1 };
     cf_core_policy_set(*state, CF_KIND_BASH, &huge);
     cf_handle one = start(*state, "one", T0);
-    cf_core_touch(*state, one, INT64_MAX - 5, CF_TOUCH_COMMAND);
+    (void)cf_core_touch(*state, one, INT64_MAX - 5, CF_TOUCH_COMMAND);
     expect_nobody(*state, INT64_MAX);
     assert_true(cf_core_next_due(*state) == CF_NEVER_NS);
     assert_true(get(*state, one, 0).idle_left_ns == CF_NEVER_NS);
@@ -151,7 +151,7 @@ static void busy_is_not_idle(void **state)
     cf_core_busy(*state, one, true, T0);
     expect_nobody(*state, T0 + 10 * IDLE);
     assert_true(get(*state, one, T0).idle_left_ns == CF_NEVER_NS);
-    cf_core_touch(*state, one, T0 + S, CF_TOUCH_INPUT);
+    (void)cf_core_touch(*state, one, T0 + S, CF_TOUCH_INPUT);
     expect_nobody(*state, T0 + 10 * IDLE);
     cf_core_busy(*state, one, false, T0 + 10 * IDLE);
     expect_nobody(*state, T0 + 11 * IDLE);
@@ -170,7 +170,7 @@ static void busy_dies_of_age(void **state)
 static void age_is_strict_and_not_moved_by_use(void **state)
 {
     cf_handle one = start(*state, "one", T0);
-    cf_core_touch(*state, one, T0 + AGE - 1, CF_TOUCH_COMMAND);
+    (void)cf_core_touch(*state, one, T0 + AGE - 1, CF_TOUCH_COMMAND);
     expect_nobody(*state, T0 + AGE);
     expect_one(*state, T0 + AGE + 1, one, CF_REASON_AGE);
 }
@@ -213,8 +213,8 @@ static void ended_by_themselves_go_at_the_next_sweep(void **state)
     cf_handle two = start(*state, "two", T0);
     struct cf_due due[4];
     cf_core_busy(*state, one, true, T0);
-    cf_core_left(*state, one, CF_STATE_CLOSED);
-    cf_core_left(*state, two, CF_STATE_FAILED);
+    cf_core_left(*state, one, CF_STATE_CLOSED, NULL);
+    cf_core_left(*state, two, CF_STATE_FAILED, NULL);
     assert_true(cf_core_next_due(*state) == 0);
     assert_int_equal(cf_core_due(*state, T0, due, 4), 2);
     assert_true(due[0].handle == one && due[0].reason == CF_REASON_CLOSED);
@@ -229,11 +229,11 @@ static void ended_by_themselves_go_at_the_next_sweep(void **state)
 static void a_closed_session_cannot_be_revived(void **state)
 {
     cf_handle one = start(*state, "one", T0);
-    cf_core_left(*state, one, CF_STATE_CLOSED);
-    cf_core_touch(*state, one, T0 + S, CF_TOUCH_COMMAND);
+    cf_core_left(*state, one, CF_STATE_CLOSED, NULL);
+    (void)cf_core_touch(*state, one, T0 + S, CF_TOUCH_COMMAND);
     cf_core_busy(*state, one, true, T0 + S);
     cf_core_started(*state, one, T0 + S);
-    cf_core_left(*state, one, CF_STATE_FAILED);
+    cf_core_left(*state, one, CF_STATE_FAILED, NULL);
     expect_one(*state, T0 + S, one, CF_REASON_CLOSED);
     assert_true(get(*state, one, T0).last_used_ns == T0);
 }
@@ -248,10 +248,10 @@ static void ending_is_never_due_twice(void **state)
     assert_int_equal(cf_core_due_emergency(*state, INT64_MAX, &due, 1), 0);
     static const struct cf_policy zero = { 0, 0 };
     cf_core_policy_set(*state, CF_KIND_BASH, &zero);
-    cf_core_touch(*state, one, T0 + S, CF_TOUCH_COMMAND);
+    (void)cf_core_touch(*state, one, T0 + S, CF_TOUCH_COMMAND);
     cf_core_busy(*state, one, true, T0 + S);
     cf_core_busy(*state, one, false, T0 + S);
-    cf_core_left(*state, one, CF_STATE_FAILED);
+    cf_core_left(*state, one, CF_STATE_FAILED, NULL);
     expect_nobody(*state, INT64_MAX);
     struct cf_session session = get(*state, one, T0);
     assert_int_equal(session.reason, CF_REASON_IDLE);
@@ -303,7 +303,7 @@ static void policy_change_moves_deadlines_at_once(void **state)
 static void policy_change_leaves_other_kinds_alone(void **state)
 {
     static const struct cf_policy brief = { S, S };
-    struct cf_admission want = { "rec", "w", CF_KIND_RECORD, 0, 0 };
+    struct cf_admission want = { "rec", "w", CF_KIND_RECORD, 0, 0, NULL };
     cf_handle record = 0;
     assert_int_equal(cf_core_admit(*state, &want, T0, &record, NULL), 0);
     cf_core_started(*state, record, T0);
@@ -350,7 +350,7 @@ static void policy_change_reaches_who_is_starting(void **state)
 static void sweep_in_batches_ends_each_once(void **state)
 {
     enum { SESSIONS = 500, BATCH = 7 };
-    static const struct cf_limits many = { SESSIONS, SESSIONS, 0, 0 };
+    static const struct cf_limits many = { SESSIONS, SESSIONS, SESSIONS, { 0, 0 } };
     struct cf_due due[BATCH];
     char id[16];
     size_t ended = 0, n;
@@ -386,12 +386,12 @@ static void emergency_takes_the_idle_and_the_old_but_not_the_busy(void **state)
     cf_handle old = start(*state, "old", T0);
     cf_handle busy = start(*state, "busy", T0);
     cf_core_busy(*state, busy, true, T0);
-    cf_core_touch(*state, old, T0 + 300 * S, CF_TOUCH_COMMAND);
+    (void)cf_core_touch(*state, old, T0 + 300 * S, CF_TOUCH_COMMAND);
     assert_int_equal(cf_core_due_emergency(*state, T0 + 300 * S, due, 4), 0);
     assert_int_equal(cf_core_due_emergency(*state, T0 + 300 * S + 1, due, 4), 1);
     assert_true(due[0].handle == idle && due[0].reason == CF_REASON_LIMIT);
-    cf_core_touch(*state, idle, T0 + 3600 * S, CF_TOUCH_COMMAND);
-    cf_core_touch(*state, old, T0 + 3600 * S, CF_TOUCH_COMMAND);
+    (void)cf_core_touch(*state, idle, T0 + 3600 * S, CF_TOUCH_COMMAND);
+    (void)cf_core_touch(*state, old, T0 + 3600 * S, CF_TOUCH_COMMAND);
     assert_int_equal(cf_core_due_emergency(*state, T0 + 3600 * S, due, 4), 0);
     assert_int_equal(cf_core_due_emergency(*state, T0 + 3600 * S + 1, due, 4), 2);
     assert_int_equal(cf_core_due_emergency(*state, T0 + 3600 * S + 1, due, 1), 1);
@@ -405,7 +405,7 @@ static void emergency_overrides_own_timeouts(void **state)
     expect_nobody(*state, INT64_MAX);
     assert_int_equal(cf_core_due_emergency(*state, T0 + 300 * S + 1, &due, 1), 1);
     struct cf_limits none = standard_limits;
-    none.emergency_idle_ns = none.emergency_age_ns = CF_NEVER_NS;
+    none.emergency = (struct cf_policy){ CF_NEVER_NS, CF_NEVER_NS };
     cf_core_limits_set(*state, &none);
     assert_int_equal(cf_core_due_emergency(*state, INT64_MAX, &due, 1), 0);
 }

@@ -1,0 +1,379 @@
+/* store.c: memory, slots and limbo, and who is found by which id. */
+#include "core/table.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINE_BYTES 64                   /* of the processor's cache */
+#define SLAB_PAGES 512                  /* 2 MiB: a large page of the processor */
+#define SLOTS_MAX (CF_TABLE_BLOCK * ((1u << CF_TABLE_CHUNKS) - 1))
+
+static void *take_malloc(void *context, size_t bytes)
+{
+    (void)context;
+    return malloc(bytes);
+}
+
+static void give_free(void *context, void *memory)
+{
+    (void)context;
+    free(memory);
+}
+
+void *cf_table_alloc(struct cf_core *core, size_t bytes)
+{
+    void *memory = core->allocator.take(core->allocator.context, bytes);
+    if (memory)
+        core->bytes += bytes;
+    return memory;
+}
+
+void cf_table_dealloc(struct cf_core *core, void *memory, size_t bytes)
+{
+    if (!memory)
+        return;
+    core->bytes -= bytes;
+    core->allocator.give(core->allocator.context, memory);
+}
+
+/* ── limbo ── */
+
+/* Pages are as large as the system's and taken and given one by one: in slabs they share the large pages that a big
+ * allocation gets, and a look-up misses one translation less. */
+static bool add_slab(struct cf_core *core)
+{
+    struct cf_pool *pool = &core->pool;
+    uint32_t pages = pool->next_pages ? pool->next_pages : 1;
+    size_t bytes = 2 * LINE_BYTES + pages * sizeof(struct cf_map_page);
+    struct cf_dead *slab = cf_table_alloc(core, bytes);
+    if (!slab)
+        return false;
+    *slab = (struct cf_dead){ pool->slabs, bytes };
+    pool->slabs = slab;
+    char *first = (char *)(slab + 1);
+    first += -(uintptr_t)first & (LINE_BYTES - 1);
+    for (uint32_t i = pages; i-- > 0;) {
+        struct cf_dead *page = (struct cf_dead *)(void *)(first + i * sizeof(struct cf_map_page));
+        page->next = pool->free;
+        pool->free = page;
+    }
+    pool->next_pages = pages < SLAB_PAGES ? pages * 2 : SLAB_PAGES;
+    return true;
+}
+
+static void *take_for_map(void *context, size_t bytes)
+{
+    struct cf_core *core = context;
+    if (bytes != sizeof(struct cf_map_page))
+        return cf_table_alloc(core, bytes);
+    if (!core->pool.free && !add_slab(core))
+        return NULL;
+    struct cf_dead *page = core->pool.free;
+    core->pool.free = page->next;
+    return page;
+}
+
+static void give_dead(struct cf_core *core, struct cf_dead *dead)
+{
+    if (dead->bytes != sizeof(struct cf_map_page)) {
+        cf_table_dealloc(core, dead, dead->bytes);
+        return;
+    }
+    dead->next = core->pool.free;
+    core->pool.free = dead;
+}
+
+static void bury(void *context, struct cf_dead *dead)
+{
+    struct cf_core *core = context;
+    if (!core->shared) {
+        give_dead(core, dead);
+        return;
+    }
+    dead->next = core->collected.dead;
+    core->collected.dead = dead;
+    core->collected.pieces++;
+}
+
+struct cf_store cf_table_store(struct cf_core *core)
+{
+    return (struct cf_store){ take_for_map, bury, core };
+}
+
+static void put_free(struct cf_core *core, uint32_t slot)
+{
+    uint16_t class = cf_table_block(core, slot)->class;
+    cf_table_row(core, slot)->next = core->free_slots[class];
+    core->free_slots[class] = slot;
+}
+
+size_t cf_core_limbo_collected(const struct cf_core *core)
+{
+    return core->collected.pieces;
+}
+
+bool cf_core_limbo_waiting(const struct cf_core *core)
+{
+    return core->waiting.pieces > 0;
+}
+
+void cf_core_limbo_close(struct cf_core *core)
+{
+    if (core->waiting.pieces > 0)
+        return;
+    core->waiting = core->collected;
+    core->collected = (struct cf_batch){ .slots = CF_TABLE_NO_SLOT };
+}
+
+/* Ends the slot's last tie: the hash still knows it by its id. */
+static void release(struct cf_core *core, uint32_t slot)
+{
+    const struct cf_row *row = cf_table_row(core, slot);
+    const char *id = cf_table_id(row, row->flags);
+    cf_map_drop(&core->ids, cf_map_tag(&core->key, id, strlen(id)), slot);
+    if (*cf_table_gate(core, slot) >> CF_GATE_SHIFT != 0)
+        put_free(core, slot);           /* else it is retired: a next generation would make old handles valid again */
+}
+
+/* Slots before labels: theirs are still read. */
+bool cf_core_limbo_free(struct cf_core *core, size_t pieces)
+{
+    struct cf_batch *batch = &core->waiting;
+    for (; pieces > 0 && batch->slots != CF_TABLE_NO_SLOT; pieces--, batch->pieces--) {
+        uint32_t slot = batch->slots;
+        batch->slots = cf_table_row(core, slot)->next;
+        release(core, slot);
+    }
+    for (; pieces > 0 && batch->dead; pieces--, batch->pieces--) {
+        struct cf_dead *dead = batch->dead;
+        batch->dead = dead->next;
+        give_dead(core, dead);
+    }
+    return batch->pieces == 0;
+}
+
+/* ── the table itself ── */
+
+struct cf_core *cf_core_new(const struct cf_core_options *options)
+{
+    static const struct cf_core_allocator standard = { take_malloc, give_free, NULL };
+    const struct cf_core_allocator *allocator = options->allocator ? options->allocator : &standard;
+    assert(options->kinds > 0 && options->kinds <= CF_KINDS_MAX);
+    struct cf_core *core = allocator->take(allocator->context, sizeof *core);
+    if (!core)
+        return NULL;
+    memset(core, 0, sizeof *core);
+    core->allocator = *allocator;
+    core->bytes = sizeof *core;
+    core->kinds = options->kinds;
+    core->key = cf_map_key_from(options->seed);
+    core->free_workspace = CF_MAP_NONE;
+    core->collected.slots = core->waiting.slots = CF_TABLE_NO_SLOT;
+    for (int class = 0; class < CF_CLASSES; class++)
+        core->free_slots[class] = CF_TABLE_NO_SLOT;
+    struct cf_store store = cf_table_store(core);
+    if (!cf_map_init(&core->ids, &store) || !cf_map_init(&core->names, &store) || !cf_table_reserve(core, 0)) {
+        cf_core_free(&core);
+        return NULL;
+    }
+    core->shared = options->shared;
+    cf_core_limits_set(core, &options->limits);
+    for (unsigned kind = 0; kind < core->kinds; kind++)
+        cf_core_policy_set(core, kind, &options->policies[kind]);
+    return core;
+}
+
+/* What belongs to rows that are still here. */
+static void free_rows(struct cf_core *core)
+{
+    for (uint32_t slot = 0; slot < core->fresh; slot++) {
+        struct cf_row *row = cf_table_row(core, slot);
+        if (cf_table_state(row->flags) != CF_STATE_FREE && (row->flags & CF_FLAG_LABEL))
+            cf_table_dealloc(core, cf_table_label(row), cf_table_label(row)->dead.bytes);
+    }
+    for (uint32_t slot = 0; slot < core->fresh; slot += CF_TABLE_BLOCK) {
+        struct cf_note *note = cf_table_block(core, slot)->notes;
+        while (note) {
+            struct cf_note *next = note->next;
+            cf_table_dealloc(core, note, note->bytes);
+            note = next;
+        }
+    }
+}
+
+static void free_dead(struct cf_core *core, struct cf_dead *dead)
+{
+    while (dead) {
+        struct cf_dead *next = dead->next;
+        give_dead(core, dead);
+        dead = next;
+    }
+}
+
+void cf_core_free(struct cf_core **core)
+{
+    struct cf_core *old = *core;
+    if (!old)
+        return;
+    old->shared = false;                /* from here on nobody reads */
+    struct cf_store store = cf_table_store(old);
+    free_rows(old);
+    cf_map_clear(&old->ids, &store);
+    cf_map_clear(&old->names, &store);
+    free_dead(old, old->waiting.dead);
+    free_dead(old, old->collected.dead);
+    while (old->pool.slabs) {
+        struct cf_dead *slab = old->pool.slabs;
+        old->pool.slabs = slab->next;
+        cf_table_dealloc(old, slab, slab->bytes);
+    }
+    for (int i = 0; i < CF_TABLE_CHUNKS; i++) {
+        cf_table_dealloc(old, old->chunks[i].memory, old->chunks[i].bytes);
+        cf_table_dealloc(old, old->workspaces[i], 0);
+    }
+    old->allocator.give(old->allocator.context, old);
+    *core = NULL;
+}
+
+size_t cf_core_bytes(const struct cf_core *core)
+{
+    return core->bytes;
+}
+
+/* ── slots ── */
+
+static bool add_chunk(struct cf_core *core, uint32_t number)
+{
+    struct cf_chunk *chunk = &core->chunks[number];
+    size_t slots = (size_t)CF_TABLE_BLOCK << number;
+    size_t used = slots * sizeof *chunk->used_ns, gates = slots * sizeof *chunk->gates, rows = slots * sizeof *chunk->rows;
+    size_t bytes = LINE_BYTES + used + gates + rows + slots / CF_TABLE_BLOCK * sizeof *chunk->blocks;
+    char *memory = cf_table_alloc(core, bytes);
+    if (!memory)
+        return false;
+    char *at = memory + (-(uintptr_t)memory & (LINE_BYTES - 1));
+    chunk->memory = memory;
+    chunk->bytes = bytes;
+    chunk->used_ns = (int64_t *)(void *)at;
+    chunk->gates = (uint32_t *)(void *)(at += used);
+    chunk->rows = (struct cf_row *)(void *)(at += gates);
+    chunk->blocks = (struct cf_block *)(void *)(at + rows);
+    return true;
+}
+
+bool cf_table_reserve(struct cf_core *core, unsigned class)
+{
+    if (core->free_slots[class] != CF_TABLE_NO_SLOT)
+        return true;
+    uint32_t first = core->fresh, place;
+    if (first >= SLOTS_MAX)
+        return false;
+    uint32_t chunk = cf_table_chunk(first, &place);
+    if (place == 0 && !add_chunk(core, chunk))
+        return false;
+    *cf_table_block(core, first) = (struct cf_block){ .stalest_ns = CF_NEVER_NS, .oldest_ns = CF_NEVER_NS, .class = (uint16_t)class };
+    for (uint32_t slot = first + CF_TABLE_BLOCK; slot-- > first;) {
+        *cf_table_gate(core, slot) = 1u << CF_GATE_SHIFT;
+        *cf_table_used(core, slot) = CF_NEVER_NS;
+        cf_table_row(core, slot)->flags = CF_STATE_FREE;
+        put_free(core, slot);
+    }
+    __atomic_store_n(&core->fresh, first + CF_TABLE_BLOCK, __ATOMIC_RELEASE);
+    return true;
+}
+
+uint32_t cf_table_take(struct cf_core *core, unsigned class)
+{
+    uint32_t slot = core->free_slots[class];
+    assert(slot != CF_TABLE_NO_SLOT);
+    core->free_slots[class] = cf_table_row(core, slot)->next;
+    core->count++;
+    return slot;
+}
+
+/* ── what a row is ── */
+
+static bool is_terminal(enum cf_state state)
+{
+    return state == CF_STATE_CLOSED || state == CF_STATE_FAILED;
+}
+
+static bool is_open(enum cf_state state)
+{
+    return state == CF_STATE_STARTING || state == CF_STATE_ACTIVE;
+}
+
+/* The flags first: who sees the gate open sees what the row is. */
+static void set_gate(struct cf_core *core, uint32_t slot, uint32_t generation, bool open)
+{
+    __atomic_store_n(cf_table_gate(core, slot), generation << CF_GATE_SHIFT | (open ? CF_GATE_OPEN : 0), __ATOMIC_RELEASE);
+}
+
+void cf_table_become(struct cf_core *core, uint32_t slot, uint32_t flags)
+{
+    struct cf_row *row = cf_table_row(core, slot);
+    struct cf_block *block = cf_table_block(core, slot);
+    uint64_t bit = UINT64_C(1) << slot % CF_TABLE_BLOCK;
+    enum cf_state before = cf_table_state(row->flags), after = cf_table_state(flags);
+    if (before != CF_STATE_FREE)
+        core->tally.here[cf_table_kind(row->flags)][before]--;
+    if (after != CF_STATE_FREE)
+        core->tally.here[cf_table_kind(flags)][after]++;
+    block->live = (uint16_t)(block->live + (after != CF_STATE_FREE) - (before != CF_STATE_FREE));
+    block->terminal = (uint16_t)(block->terminal + is_terminal(after) - is_terminal(before));
+    block->may_idle &= ~bit;
+    if (after == CF_STATE_ACTIVE && !(flags & (CF_FLAG_BUSY | CF_FLAG_ASKED)))
+        block->may_idle |= bit;
+    __atomic_store_n(&row->flags, flags, __ATOMIC_RELEASE);
+    if (is_open(before) != is_open(after))
+        set_gate(core, slot, *cf_table_gate(core, slot) >> CF_GATE_SHIFT, is_open(after));
+}
+
+static void drop_note(struct cf_core *core, uint32_t slot)
+{
+    struct cf_note **at = &cf_table_block(core, slot)->notes;
+    while (*at && (*at)->slot != slot)
+        at = &(*at)->next;
+    if (!*at)
+        return;
+    struct cf_note *note = *at;
+    *at = note->next;
+    cf_table_dealloc(core, note, note->bytes);
+}
+
+void cf_table_give(struct cf_core *core, uint32_t slot)
+{
+    struct cf_row *row = cf_table_row(core, slot);
+    uint32_t flags = row->flags, generation = *cf_table_gate(core, slot) >> CF_GATE_SHIFT;
+    cf_table_become(core, slot, CF_STATE_FREE | (flags & CF_FLAG_LABEL));
+    set_gate(core, slot, generation == CF_GENERATION_MAX ? 0 : generation + 1, false);
+    __atomic_store_n(cf_table_used(core, slot), CF_NEVER_NS, __ATOMIC_RELAXED);
+    if (cf_table_block(core, slot)->notes)
+        drop_note(core, slot);
+    core->count--;
+    if (core->shared) {
+        row->next = core->collected.slots;
+        core->collected.slots = slot;
+        core->collected.pieces++;
+    } else {
+        release(core, slot);
+    }
+    if (flags & CF_FLAG_LABEL)
+        bury(core, &cf_table_label(row)->dead);
+}
+
+uint32_t cf_table_find(const struct cf_core *core, const char *id, uint32_t tag, bool *ret_sure)
+{
+    struct cf_map_walk walk = cf_map_walk(&core->ids, tag);
+    uint32_t slot;
+    *ret_sure = true;
+    while ((slot = cf_map_walk_next(&walk)) != CF_MAP_NONE) {
+        const struct cf_row *row = cf_table_row(core, slot);
+        uint32_t flags = cf_table_flags(row);
+        if (cf_table_state(flags) != CF_STATE_FREE && strcmp(cf_table_id(row, flags), id) == 0)
+            return slot;
+    }
+    *ret_sure = cf_map_walk_sure(&walk);
+    return CF_TABLE_NO_SLOT;
+}
