@@ -7,9 +7,14 @@
 # Read by the scripts that source this file.
 # shellcheck disable=SC2034
 packages_build="gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev libevent-dev libjansson-dev libcurl4-openssl-dev"
-# clang and its run time build the fuzz harnesses; bash, curl, jq and procps are what the documents' examples run.
+# clang and its run time build the fuzz harnesses, g++ the C++ programs that use the library; bash, curl, jq and procps are
+# what the documents' examples run; prometheus is what /metrics is for, and brings promtool.
 # shellcheck disable=SC2034
-packages_check="libcmocka-dev python3 bash curl jq shellcheck procps clang libclang-rt-dev"
+packages_check="g++ libcmocka-dev python3 bash curl jq shellcheck procps clang libclang-rt-dev prometheus"
+
+# Whom `./run --bench table` compares with.  redis-tools holds Redis's server without a service that starts by itself.
+# shellcheck disable=SC2034
+packages_bench_table="uthash-dev libglib2.0-dev libsqlite3-dev redis-tools"
 
 # Prints those of its arguments that dpkg does not have installed, or that no installed package provides.
 missing_packages() {
@@ -17,6 +22,19 @@ missing_packages() {
         sed -n 's/^installed //p' | sed 's/([^)]*)//g; s/,/ /g' | tr -s ' ' '\n' | sort -u)
     for package in "$@"; do
         printf '%s\n' "$have" | grep -qxF "$package" || printf '%s ' "$package"
+    done
+}
+
+# Debian starts a service as soon as its package is there.  Only the programs are wanted, so what has just been installed is
+# stopped again; where no init runs, as in a container, nothing was started.
+stop_services() {
+    for service in prometheus redis-server; do
+        case " $missing" in
+        *" $service "*) ;;
+        *) continue ;;
+        esac
+        $as_root update-rc.d "$service" disable >/dev/null 2>&1 </dev/null || :
+        $as_root invoke-rc.d "$service" stop >/dev/null 2>&1 </dev/null || :
     done
 }
 
@@ -46,6 +64,7 @@ need_packages() {
     if $as_root apt-get update >"$log" 2>&1 </dev/null &&
         $as_root DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing >>"$log" 2>&1 </dev/null; then
         rm -f "$log"
+        stop_services
     else
         cat "$log" >&2
         rm -f "$log"

@@ -81,8 +81,10 @@ int cf_verb_end(struct cf_cli *cli);
 int cf_verb_exec(struct cf_cli *cli);
 int cf_verb_run(struct cf_cli *cli);
 int cf_verb_stats(struct cf_cli *cli);
+int cf_verb_plan(struct cf_cli *cli);
 int cf_verb_cleanup(struct cf_cli *cli);
 int cf_verb_configure(struct cf_cli *cli);
+int cf_verb_metrics(struct cf_cli *cli);
 int cf_verb_version(struct cf_cli *cli);
 
 #endif

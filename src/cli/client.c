@@ -250,13 +250,22 @@ static void explain(struct cf_client *client, struct cf_exchange *x, CURLcode co
                      client->name, words(x, code, 0));
 }
 
+/* One operation answers with text. */
+static bool answers_text(enum cf_op op)
+{
+    return op == CF_OP_metrics;
+}
+
 /* Terminal output may hold NULs, which JSON has as \u0000. */
 static void understand(struct cf_client *client, struct cf_exchange *x)
 {
     const json_t *error;
-    const char *status, *code, *message, *field;
+    const char *status, *code, *message, *field, *type = NULL;
 
     curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &x->http);
+    curl_easy_getinfo(x->easy, CURLINFO_CONTENT_TYPE, &type);
+    if (answers_text(x->op) && x->http == 200 && type && strncmp(type, "text/plain", 10) == 0)
+        return;
     if (x->reply.len > 0)
         x->root = json_loadb(x->reply.data, x->reply.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
     status = json_string_value(json_object_get(x->root, "status"));

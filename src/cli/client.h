@@ -28,7 +28,7 @@ struct cf_exchange {
     char trouble[256];                  /* libcurl's words */
     long http;                          /* status; 0: no answer */
     json_t *root;                       /* the reply, NULL when it is no envelope of ours */
-    json_t *data;                       /* borrowed from root; set when it succeeded */
+    json_t *data;                       /* borrowed from root; set when it succeeded, but for text */
     struct cf_error error;              /* code 0 when it succeeded */
     bool answered_error;                /* the error is the server's own, with an object in the reply */
     void *easy;

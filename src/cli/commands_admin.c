@@ -1,4 +1,4 @@
-/* serve, stats, cleanup, configure, version. */
+/* serve, stats, plan, cleanup, configure, metrics, version. */
 #include "cli/cli.h"
 #include "cli/table.h"
 #include "cli/view.h"
@@ -46,6 +46,75 @@ int cf_verb_stats(struct cf_cli *cli)
 
     if (status == 0 && !cli->json)
         cf_view_sections(&cli->out, x.data, cli->colour);
+    cf_exchange_free(&x);
+    return status;
+}
+
+static void due_in_cell(struct cf_table *table, const json_t *planned)
+{
+    double seconds = json_number_value(json_object_get(planned, "due_in"));
+    struct cf_buf text;
+
+    cf_buf_init(&text, 64);
+    if (seconds > 0)
+        cf_view_seconds(&text, seconds);
+    else
+        cf_buf_puts(&text, "now");
+    cf_table_cell(table, text.data ? text.data : "", seconds < 60 ? CF_COLOUR_WARN : CF_COLOUR_NONE);
+    cf_buf_free(&text);
+}
+
+static void plan_table(struct cf_cli *cli, const json_t *plan)
+{
+    static const char *const heads[] = {"ID", "WORKSPACE", "REASON", "IN", "IDLE"};
+    static const char *const names[] = {"session_id", "workspace_name", "reason", NULL, "inactive_time"};
+    struct cf_table table;
+    const json_t *planned;
+    char cell[256];
+    size_t i;
+
+    cf_table_init(&table, heads, sizeof heads / sizeof *heads);
+    json_array_foreach(plan, i, planned)
+        for (size_t c = 0; c < sizeof names / sizeof *names; c++)
+            if (names[c])
+                cf_table_cell(&table, cf_view_cell(cell, sizeof cell, names[c], json_object_get(planned, names[c])),
+                              CF_COLOUR_NONE);
+            else
+                due_in_cell(&table, planned);
+    cf_table_render(&table, &cli->out, cli->colour);
+    cf_table_free(&table);
+}
+
+/* " within 1h", or " now". */
+static void when(struct cf_buf *out, const json_t *within)
+{
+    if (json_number_value(within) > 0) {
+        cf_buf_puts(out, " within ");
+        cf_view_seconds(out, json_number_value(within));
+    } else {
+        cf_buf_puts(out, " now");
+    }
+}
+
+int cf_verb_plan(struct cf_cli *cli)
+{
+    struct cf_exchange x;
+    struct cf_buf text;
+    int status = cf_cli_call(cli, CF_OP_plan, NULL, &x);
+    const json_t *plan = json_object_get(x.data, "plan");
+    long long total = json_integer_value(json_object_get(x.data, "total")), shown = (long long)json_array_size(plan);
+
+    if (status == 0 && !cli->json) {
+        cf_buf_init(&text, 256);
+        when(&text, json_object_get(x.data, "within"));
+        if (shown > 0)
+            plan_table(cli, plan);
+        else
+            fprintf(stderr, "no session would end%s\n", text.data ? text.data : "");
+        if (shown > 0 && shown < total)
+            fprintf(stderr, "%lld more would end%s; see --limit\n", total - shown, text.data ? text.data : "");
+        cf_buf_free(&text);
+    }
     cf_exchange_free(&x);
     return status;
 }
@@ -108,6 +177,18 @@ int cf_verb_configure(struct cf_cli *cli)
         if (cli->out.len == 0)
             fputs("nothing changed\n", stderr);
     }
+    cf_exchange_free(&x);
+    return status;
+}
+
+/* There is no JSON of it: --json shapes failures only. */
+int cf_verb_metrics(struct cf_cli *cli)
+{
+    struct cf_exchange x;
+    int status = cf_cli_call(cli, CF_OP_metrics, NULL, &x);
+
+    if (status == 0 && x.reply.len > 0)
+        cf_buf_append(&cli->out, x.reply.data, x.reply.len);
     cf_exchange_free(&x);
     return status;
 }

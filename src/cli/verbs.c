@@ -24,8 +24,13 @@ static const struct cf_verb special[] = {
               "are. Standard output, standard error and the exit status are the command's; a byte that is not UTF-8 "
               "comes as U+FFFD. Standard input is not passed on."},
     {.name = "stats", .args = "", .run = cf_verb_stats},
+    {.name = "plan", .args = "", .run = cf_verb_plan,
+     .notes = "A session with limits of its own keeps them, whatever is tried. One that is used meanwhile ends later "
+              "than planned, or not at all."},
     {.name = "cleanup", .args = "", .run = cf_verb_cleanup},
     {.name = "configure", .args = "", .run = cf_verb_configure, .notes = "Prints what changed: old -> new."},
+    {.name = "metrics", .args = "", .run = cf_verb_metrics,
+     .notes = "Prints text for Prometheus, with --json as well. docs/metrics.md lists the numbers."},
     {.name = "version", .args = "", .run = cf_verb_version},
 };
 #define SPECIAL (sizeof special / sizeof *special)

@@ -44,10 +44,18 @@ struct cf_jsonw *cf_call_data(struct cf_call *call)
     return &call->json;
 }
 
+struct cf_buf *cf_call_plain(struct cf_call *call, const char *type)
+{
+    cf_buf_reset(&call->body);
+    call->type = type;
+    return &call->body;
+}
+
 void cf_call_reply(struct cf_call *call, int http_status)
 {
     assert(!call->answered);
-    cf_buf_putc(&call->body, '}');
+    if (call->type == NULL)
+        cf_buf_putc(&call->body, '}');
     if (call->body.failed) {
         cf_call_fail_code(call, CF_E_NO_MEMORY, NULL, "the answer is larger than there is room for");
         return;
@@ -60,6 +68,7 @@ void cf_call_fail(struct cf_call *call, const struct cf_error *error, const stru
 {
     assert(!call->answered);
     struct cf_jsonw *w = &call->json;
+    call->type = NULL;
     cf_buf_reset(&call->body);
     cf_jsonw_init(w, &call->body);
     cf_jsonw_object(w, NULL);

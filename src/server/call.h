@@ -33,6 +33,7 @@ struct cf_call {
     json_t *params;                     /* an object with only known, checked parameters; borrowed */
     struct cf_buf body;                 /* scratch of the reply; cf_call_data starts it */
     struct cf_jsonw json;
+    const char *type;                   /* of a reply that is not JSON; NULL: it is */
     bool answered;
     bool abandoned;                     /* the client went away; answering is still required and frees the call */
     void *edge;                         /* the edge's own */
@@ -53,7 +54,9 @@ bool cf_call_has(const struct cf_call *call, const char *name);
 /* Starts a success reply: writes {"status":"success","data": and returns the writer, in which the caller then writes
  * exactly one value with key NULL. */
 struct cf_jsonw *cf_call_data(struct cf_call *call);
-/* Sends what cf_call_data began, with `http_status` (200, 201).  The call is gone afterwards. */
+/* Starts a success reply of another type, such as "text/plain", into the buffer that it returns. */
+struct cf_buf *cf_call_plain(struct cf_call *call, const char *type);
+/* Sends what cf_call_data or cf_call_plain began, with `http_status` (200, 201).  The call is gone afterwards. */
 void cf_call_reply(struct cf_call *call, int http_status);
 /* Sends {"status":"error","error":{"code","message","field"…}} with the code's HTTP status.  When `tombstone` is
  * not NULL it is a JSON object that is added as error.session.  The call is gone afterwards. */

@@ -222,6 +222,11 @@ void cf_http_drain(struct cf_http *http)
     http->draining = true;
 }
 
+unsigned cf_http_connections(const struct cf_http *http)
+{
+    return http->connections;
+}
+
 unsigned cf_http_pending(const struct cf_http *http)
 {
     return http->pending;

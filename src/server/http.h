@@ -19,6 +19,8 @@ int cf_http_start(struct event_base *loop, const struct cf_settings *settings, s
                   struct cf_server *server, struct cf_http **ret_http, struct cf_error *error);
 /* Closes the listeners; requests in flight go on, new ones on open connections are answered 503. */
 void cf_http_drain(struct cf_http *http);
+/* Connections that are open. */
+unsigned cf_http_connections(const struct cf_http *http);
 /* Requests that are not answered yet. */
 unsigned cf_http_pending(const struct cf_http *http);
 void cf_http_stop(struct cf_http **http);

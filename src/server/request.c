@@ -338,7 +338,8 @@ static void suspend(struct cf_request *r)
 
 static bool add_headers(const struct cf_request *r, struct MHD_Response *response)
 {
-    bool ok = MHD_add_response_header(response, "Content-Type", "application/json") == MHD_YES &&
+    const char *type = r->call.type ? r->call.type : "application/json";
+    bool ok = MHD_add_response_header(response, "Content-Type", type) == MHD_YES &&
               MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") == MHD_YES &&
               MHD_add_response_header(response, "Cache-Control", "no-store") == MHD_YES;
     if (r->status == MHD_HTTP_UNAUTHORIZED)
@@ -365,6 +366,7 @@ static enum MHD_Result respond(struct cf_request *r)
         result = MHD_queue_response(r->conn->mhd, (unsigned)r->status, response);
     MHD_destroy_response(response);
     http->counts->requests++;
+    http->counts->requests_failed += r->status >= MHD_HTTP_INTERNAL_SERVER_ERROR;
     /* The client has as long to take the answer as it would have to send its next request. */
     cf_deadline_set(&http->deadlines, &r->conn->deadline, CF_PHASE_IDLE, cf_clock_now().mono_ns);
     return result;

@@ -4,6 +4,7 @@
 
 #include "base/settings.h"
 #include "core/core.h"
+#include "server/metrics.h"
 #include "server/shell.h"
 
 #include <event2/event.h>
@@ -27,6 +28,7 @@ struct cf_server {
     struct cf_sessions *sessions;
     struct cf_sweep *sweep;
     struct cf_tombs *tombs;
+    struct cf_metrics metrics;
     struct event *renew_timer;
     struct event *term_event, *int_event, *shutdown_timer;
     int workspace_fd;                   /* the workspace folder, O_PATH */

@@ -90,8 +90,10 @@ static void on_exec_done(void *arg, const struct cf_exec_result *result)
     cf_core_busy(s->all->server->core, s->handle, false, cf_clock_now().mono_ns);
     if (result->timed_out)
         cf_core_counts(s->all->server->core)->execs_timed_out++;
-    if (done != NULL)
-        done(s->exec_arg, result);
+    if (done == NULL)
+        return;
+    cf_metrics_observe(&s->all->server->metrics, CF_HISTOGRAM_exec_duration, result->duration_ns);
+    done(s->exec_arg, result);
 }
 
 int cf_sessions_exec(struct cf_sessions *all, cf_handle handle, const char *text, size_t len, int64_t timeout_ns,
@@ -117,6 +119,11 @@ const char *cf_sessions_command(const struct cf_sessions *all, cf_handle handle,
 {
     struct session *s = cf_sessions_get(all, handle);
     return s != NULL && s->started ? cf_shell_command(s->shell, ret_len, ret_since_ns) : NULL;
+}
+
+unsigned cf_sessions_parked(const struct cf_sessions *all)
+{
+    return all->parked_count;
 }
 
 static void write_seconds_or_null(struct cf_jsonw *w, const char *key, int64_t ns)

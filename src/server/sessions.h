@@ -23,6 +23,7 @@ struct cf_create {
     const char *cwd;                    /* inside the workspace; NULL: the workspace itself */
     json_t *env;                        /* object of strings; NULL: none */
     int64_t idle_ns, age_ns;            /* 0: the kind's policy */
+    int64_t asked_ns;                   /* monotonic: since when it waits; 0: it does not */
 };
 /* Called once, maybe before cf_sessions_create returns; `error` is NULL on success. */
 typedef void cf_created(void *arg, cf_handle handle, const struct cf_error *error);
@@ -50,6 +51,8 @@ void cf_sessions_end(struct cf_sessions *sessions, cf_handle handle, enum cf_rea
 /* Calls `gone` when nothing of the session is left; 0, or CF_E_NO_MEMORY, CF_E_NOT_FOUND. */
 typedef void cf_gone(void *arg, const struct cf_tomb *tomb);
 int cf_sessions_wait(struct cf_sessions *sessions, cf_handle handle, cf_gone *gone, void *arg, struct cf_error *error);
+/* Creates that wait for an emergency cleanup. */
+unsigned cf_sessions_parked(const struct cf_sessions *sessions);
 /* Ends all, and refuses what waits to be created. */
 void cf_sessions_end_all(struct cf_sessions *sessions, enum cf_reason reason, const char *evidence, int64_t grace_ns);
 

@@ -116,6 +116,7 @@ static void become_active(struct session *s)
     struct cf_session row;
     s->started = true;
     cf_core_started(s->all->server->core, s->handle, now.mono_ns);
+    cf_metrics_observe(&s->all->server->metrics, CF_HISTOGRAM_create_duration, now.mono_ns - s->asked_ns);
     if (cf_core_get(s->all->server->core, s->handle, now.mono_ns, &row))
         cf_log(CF_LOG_INFO, "session %s started (pid %d, %s)", row.id, cf_shell_pid(s->shell), cf_hold_name(cf_shell_hold(s->shell)));
     answer_created(s, NULL);
@@ -212,7 +213,8 @@ static int admit(struct cf_sessions *all, const struct cf_create *what, struct c
         free(s);
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     }
-    *s = (struct session){ .all = all, .cwd_fd = -1, .created_wall_ns = now.wall_ns, .created_mono_ns = now.mono_ns };
+    *s = (struct session){ .all = all, .cwd_fd = -1, .created_wall_ns = now.wall_ns, .created_mono_ns = now.mono_ns,
+                            .asked_ns = what->asked_ns > 0 ? what->asked_ns : now.mono_ns };
     int code = cf_core_admit(all->server->core, &want, now.mono_ns, &s->handle, error);
     if (code == 0 && cf_sessions_reserve(all, (uint32_t)s->handle) < 0) {
         cf_core_gone(all->server->core, s->handle);
@@ -259,12 +261,13 @@ static bool evict(struct cf_sessions *all, struct cf_now now)
     return all->evicting > 0;
 }
 
-static int park(struct cf_sessions *all, const struct cf_create *what, cf_created *created, void *arg)
+static int park(struct cf_sessions *all, const struct cf_create *what, struct cf_now now, cf_created *created, void *arg)
 {
     struct parked *p = all->parked_count < PARKED_MAX ? calloc(1, sizeof *p) : NULL;
     if (p == NULL)
         return -1;
     *p = (struct parked){ .what = *what, .created = created, .arg = arg };
+    p->what.asked_ns = now.mono_ns;
     *all->parked_last = p;
     all->parked_last = &p->next;
     all->parked_count++;
@@ -283,7 +286,7 @@ void cf_sessions_create(struct cf_sessions *all, const struct cf_create *what, s
     else if ((code = check_env(what->env, &error)) == 0)
         code = admit(all, what, now, created, arg, &error);
     if (code == CF_E_TOO_MANY_SESSIONS && evict(all, now)) {
-        if (park(all, what, created, arg) == 0)
+        if (park(all, what, now, created, arg) == 0)
             return;
         code = cf_error_set(&error, CF_E_TOO_MANY, NULL, "%u creates wait for an emergency cleanup already", all->parked_count);
     }

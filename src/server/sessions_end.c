@@ -20,6 +20,7 @@ void cf_sessions_end(struct cf_sessions *all, cf_handle handle, enum cf_reason r
         return;                         /* cannot be; but a row that nobody holds must not be due for ever */
     if (first) {
         s->idle_for_ns = now.mono_ns - row.last_used_ns;
+        s->end_since_ns = now.mono_ns;
         snprintf(s->evidence, sizeof s->evidence, "%s", evidence);
         cf_log(CF_LOG_INFO, "session %s ends: %s (%s)", row.id, cf_reason_name(reason), evidence);
     }
@@ -118,6 +119,21 @@ static void tell(struct session *s, const struct cf_tomb *tomb)
     }
 }
 
+/* One that the keeper ended of its own accord has no decision of ours, but the keeper says how long it took. */
+static void measure(const struct session *s, const struct cf_wire_ended *report)
+{
+    struct cf_metrics *metrics = &s->all->server->metrics;
+    int64_t now_ns = cf_clock_now().mono_ns, since_ns = now_ns;
+    size_t len;
+    if (s->started)
+        cf_metrics_observe(metrics, CF_HISTOGRAM_end_duration,
+                           s->end_since_ns > 0 ? now_ns - s->end_since_ns : (int64_t)report->took_ms * CF_NS_PER_MS);
+    if (s->exec.done == NULL)
+        return;
+    (void)cf_shell_command(s->shell, &len, &since_ns);
+    cf_metrics_observe(metrics, CF_HISTOGRAM_exec_duration, now_ns - since_ns);
+}
+
 /* Nothing of it is left, says the keeper: only now is it ended. */
 void cf_sessions_on_ended(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report)
 {
@@ -131,6 +147,7 @@ void cf_sessions_on_ended(struct cf_shell *shell, void *arg, const struct cf_wir
     (void)cf_core_get(core, s->handle, cf_clock_now().mono_ns, &row);
     if (s->evicted)
         all->evicting--;
+    measure(s, report);
     if (s->started)
         tomb = bury(s, &row, report);
     else

@@ -15,6 +15,7 @@ struct session {
     cf_handle handle;
     struct cf_shell *shell;
     int64_t created_wall_ns, created_mono_ns;
+    int64_t asked_ns;                   /* when it was asked for; before it was created when it had to wait */
     bool started;
     bool evicted;                       /* an emergency cleanup ends it */
     /* Until it has started: */
@@ -31,6 +32,7 @@ struct session {
     /* Once its end was decided: */
     char evidence[CF_EVIDENCE_MAX];
     int64_t idle_for_ns;
+    int64_t end_since_ns;
     struct waiter *waiters;
 };
 

@@ -202,6 +202,7 @@ int cf_setup(struct cf_server *server, char *const *environment, struct cf_error
 {
     const struct cf_settings *s = &server->settings;
     signal(SIGPIPE, SIG_IGN);
+    server->metrics.started_wall_ns = cf_clock_now().wall_ns;
     server->loop = event_base_new();
     if (server->loop == NULL || event_base_priority_init(server->loop, CF_SHELL_PRIORITIES) < 0)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");

@@ -33,6 +33,7 @@ size_t cf_sweep_now(struct cf_sweep *sweep, struct cf_now now, int64_t grace_ns,
     struct cf_counts *counts = cf_core_counts(server->core);
     struct cf_due due[BATCH];
     size_t n, total = 0;
+    int64_t began_ns = cf_clock_now().mono_ns;
     counts->cleanup_runs++;
     while ((n = cf_core_due(server->core, now.mono_ns, due, BATCH)) > 0) {
         for (size_t i = 0; i < n; i++) {
@@ -51,6 +52,7 @@ size_t cf_sweep_now(struct cf_sweep *sweep, struct cf_now now, int64_t grace_ns,
             cf_sessions_end(server->sessions, due[i].handle, due[i].reason, evidence, grace_ns);
         }
     }
+    cf_metrics_observe(&server->metrics, CF_HISTOGRAM_sweep_duration, cf_clock_now().mono_ns - began_ns);
     if (total > 0)
         cf_log(CF_LOG_INFO, "sweep: ending %zu sessions, %u are left", total, cf_core_count(server->core) - (uint32_t)total);
     else

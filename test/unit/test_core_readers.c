@@ -195,9 +195,9 @@ static void change_one(struct scene *scene)
         cf_core_started(scene->core, *handle, T0);
         return;
     }
-    if (scene->random >> 32 & 1)
+    if (scene->random >> 25 & 1)
         cf_core_left(scene->core, *handle, CF_STATE_FAILED, "it went");
-    if (scene->random >> 33 & 1)
+    if (scene->random >> 26 & 1)
         (void)cf_core_ending(scene->core, *handle, CF_REASON_REQUESTED);
     cf_core_gone(scene->core, *handle);
     *handle = 0;

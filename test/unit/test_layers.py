@@ -104,7 +104,7 @@ def headers_compile_alone():
     for path in sources("src", ".h"):
         # Twice, so that a missing include guard shows as well.
         done = subprocess.run(
-            [compiler, "-fsyntax-only", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Werror", "-I.", "-Isrc", *flags,
+            [compiler, "-fsyntax-only", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Werror", "-I.", "-Isrc", "-Iinclude", *flags,
              "-x", "c", "-"], input=f'#include "{path}"\n#include "{path}"\n', cwd=ROOT, capture_output=True, text=True,
             check=False)
         if done.returncode:
@@ -146,6 +146,13 @@ def counters_are_counted():
     text = code("src")
     nothing([f"nothing sets the counter {name}" for name in rows("counters", "COUNTER")
              if not re.search(rf"(?:\+\+|--)[\w.>()*-]*\b{name}\b|(?:->|\.){name}\s*(?:\+\+|--|[-+]?=(?!=))", text)])
+
+
+@case("each histogram is measured somewhere")
+def histograms_are_measured():
+    text = code("src")
+    nothing([f"nothing observes the histogram {name}" for name in rows("histograms", "HISTOGRAM")
+             if not re.search(rf"cf_metrics_observe\([^;]*\bCF_HISTOGRAM_{name}\b", text)])
 
 
 @case("each error is given somewhere")

@@ -415,7 +415,7 @@ static int by_size(const void *a, const void *b)
 
 static void the_lock_goes_to_who_waits(void **state)
 {
-    enum { TIMES = 101 };
+    enum { TIMES = 201 };
     static struct hog hog;
     long waited[TIMES];
     pthread_t thread;
@@ -435,8 +435,9 @@ static void the_lock_goes_to_who_waits(void **state)
     pthread_join(thread, NULL);
     cf_lock_destroy(&hog.lock);
     qsort(waited, TIMES, sizeof *waited, by_size);
-    printf("# it waited for %ld holds, at most %ld\n", waited[TIMES / 2], waited[TIMES - 1]);
-    assert_true(waited[TIMES / 2] <= 2);        /* not the longest: on its way to the lock it may have lost the processor */
+    long most = waited[TIMES - 5];      /* not the longest: on its way to the lock it may have lost the processor */
+    printf("# it waited for %ld holds, seldom for %ld, once for %ld\n", waited[TIMES / 2], most, waited[TIMES - 1]);
+    assert_true(most <= 2);
 }
 
 #define TEST(title, function) { title, function, NULL, NULL, NULL }
