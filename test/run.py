@@ -75,6 +75,9 @@ def find_programs(build, fuzz_seconds):
     for path in sorted(glob.glob(os.path.join(ROOT, "test/unit/test_*.c"))):
         name = os.path.basename(path)[:-2]
         programs.append(Program("unit/" + name, [os.path.join(build, "test", name)], path))
+    for name in threaded():
+        programs.append(Program("tsan/test_" + name, [os.path.join(build, "tsan/test/test_" + name)],
+                                os.path.join(ROOT, "test/unit/test_" + name + ".c"), budget=240))
     for path in sorted(glob.glob(os.path.join(ROOT, "test/*/test_*.py"))):
         name = os.path.relpath(path, os.path.join(ROOT, "test"))[:-3]
         programs.append(Program(name, [sys.executable, path], path))
@@ -83,6 +86,12 @@ def find_programs(build, fuzz_seconds):
     programs.append(Program("tools/shellcheck", [sys.executable, os.path.abspath(__file__), "--shellcheck"]))
     # Long ones first, so that none of them is left running alone at the end.
     return sorted(programs, key=lambda program: -program.budget)
+
+
+def threaded():
+    """The unit tests that run under ThreadSanitizer as well."""
+    with open(os.path.join(ROOT, "test/meson.build"), encoding="utf-8") as source:
+        return re.findall(r"'(\w+)'", re.search(r"^threaded = \[(.*)\]", source.read(), re.M).group(1))
 
 
 def fuzz_program(build, path, seconds):
@@ -198,7 +207,8 @@ def environment(program, build, folder):
         CURFEW_BUILD=build, CURFEW_SOURCE=ROOT, CMOCKA_MESSAGE_OUTPUT="TAP", PYTHONDONTWRITEBYTECODE="1",
         PYTHONUNBUFFERED="1", TMPDIR=folder, LC_ALL=env.get("LC_ALL", "C.UTF-8"),
         ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1" + log,
-        LSAN_OPTIONS="print_suppressions=0", UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1" + log)
+        LSAN_OPTIONS="print_suppressions=0", UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1" + log,
+        TSAN_OPTIONS="halt_on_error=0" + log)
     env.update(program.env)
     return env
 

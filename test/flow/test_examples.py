@@ -27,8 +27,7 @@ def output_of(name):
 def coordinator():
     assert output_of("coordinator") == [
         "bob is gone: idle, 0 messages",
-        "Cleaned up 1 sessions",
-        "alice is here, bob is gone",
+        "Cleaned up 1 sessions; alice is here",
         "alice is gone: shutdown, 12 messages",
     ], output_of("coordinator")
 

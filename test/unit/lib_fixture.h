@@ -1,5 +1,5 @@
-/* lib_fixture.h: what the tests of libcurfew share: a table on a clock that the test moves, callbacks that note what they
- * were told and do what the test wants, and an allocator that counts and can fail. */
+/* lib_fixture.h: what the tests of libcurfew share: a table on a clock that the test moves, callbacks that note what
+ * they were told and do what the test wants, and an allocator that counts and can fail. */
 #ifndef CURFEW_TEST_LIB_FIXTURE_H
 #define CURFEW_TEST_LIB_FIXTURE_H
 

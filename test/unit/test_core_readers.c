@@ -14,8 +14,9 @@
 
 #define STAYING 100
 #define PASSING 400
-#define ROUND 100                       /* changes that the owner makes before it lets the other thread go on */
-#define PASSES 100                      /* of the reader, over all names, while the owner works */
+#define ROUND 200                       /* changes that the owner makes before it lets the other thread go on */
+#define PASSES 300                      /* of the reader, over all names, while the owner works */
+#define CHANGES_MIN 60000
 #define CHANGES_MAX 2000000
 
 enum phase { CHANGING, QUIET, OVER };
@@ -234,7 +235,7 @@ static void run(struct cf_core *core, bool crowd)
         cf_core_started(scene.core, scene.staying[i], T0);
     }
     assert_int_equal(pthread_create(&reader, NULL, read_all_the_time, &scene), 0);
-    while (changes < CHANGES_MAX && (passes_of(&scene, CHANGING) < PASSES || changes < 20000)) {
+    while (changes < CHANGES_MAX && (passes_of(&scene, CHANGING) < PASSES || changes < CHANGES_MIN)) {
         for (int i = 0; i < ROUND; i++)
             change_one(&scene);
         changes += ROUND;
@@ -268,13 +269,14 @@ static void nobody_in_a_crowd_is_missed(void **state)
 /* ── many who touch ── */
 
 #define TOUCHERS 3
-#define TOUCHES 20000
+#define TOUCHES 300000
 
-struct toucher { struct cf_core *core; cf_handle handle; int number; };
+struct toucher { struct cf_core *core; cf_handle handle; int number; pthread_barrier_t *start; };
 
 static void *touch_all_the_time(void *context)
 {
     struct toucher *me = context;
+    pthread_barrier_wait(me->start);
     for (int i = 0; i < TOUCHES; i++)
         (void)cf_core_touch(me->core, me->handle, T0 + i * TOUCHERS + me->number, CF_TOUCH_COMMAND);
     return NULL;
@@ -285,13 +287,16 @@ static void touches_side_by_side(void **state)
 {
     pthread_t threads[TOUCHERS];
     struct toucher touchers[TOUCHERS];
+    pthread_barrier_t all;
     cf_handle one = start(*state, "one", T0);
+    assert_int_equal(pthread_barrier_init(&all, NULL, TOUCHERS), 0);
     for (int i = 0; i < TOUCHERS; i++) {
-        touchers[i] = (struct toucher){ *state, one, i };
+        touchers[i] = (struct toucher){ *state, one, i, &all };
         assert_int_equal(pthread_create(&threads[i], NULL, touch_all_the_time, &touchers[i]), 0);
     }
     for (int i = 0; i < TOUCHERS; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
+    pthread_barrier_destroy(&all);
     struct cf_session session = get(*state, one, T0);
     assert_int_equal(session.message_count, TOUCHERS * TOUCHES);
     assert_true(session.last_used_ns >= T0 && session.last_used_ns < T0 + TOUCHERS * TOUCHES);

@@ -321,7 +321,8 @@ static void a_child_has_a_table_of_its_own(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST("S3.9: whichever allocation fails, nothing changes, nothing leaks, and the rest goes on", each_allocation_may_fail),
+        TEST("S3.9: whichever allocation fails, nothing changes, nothing leaks, and the rest goes on",
+             each_allocation_may_fail),
         TEST("S3.9: memory is used again where there is no membarrier, too", memory_is_used_again_without_membarrier),
         TEST("what a reader may be looking at is not given back", a_reader_holds_up_what_it_may_look_at),
         TEST("a thread's record goes to the next thread", a_record_is_used_again_by_the_next_thread),

@@ -1,4 +1,5 @@
-/* test_lib_sweep.c: who ends when: sweeps, limits, emergencies, shutdown and the counters, on a clock that the tests move. */
+/* test_lib_sweep.c: who ends when: sweeps, limits, emergencies, shutdown and the counters, on a clock that the tests
+ * move. */
 #include "lib_fixture.h"
 
 static void set_limits(struct world *w, uint32_t sessions, uint32_t active, uint32_t workspace)
@@ -315,7 +316,8 @@ int main(void)
         TEST("S3.5: an emergency takes the old and spares the busy; its rules can change",
              an_emergency_takes_the_old_and_spares_the_busy),
         TEST("S3.6: shutdown ends everybody and refuses new ones", shutdown_ends_everybody),
-        TEST("S3.4: without cleanup_on_shutdown they are left, and dropped with the table", shutdown_without_cleanup_leaves_them),
+        TEST("S3.4: without cleanup_on_shutdown they are left, and dropped with the table",
+             shutdown_without_cleanup_leaves_them),
         TEST_LOGGED("S3.10: the log says what went, what is left, and warns of an emergency", the_log_says_what_went),
         TEST_LOGGED("S3.10: the line about a thousand sessions is bounded", a_long_line_is_bounded),
     };

@@ -332,7 +332,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST("S2.7, S3.4: the sweeper ends who is due, and stops and starts", it_sweeps_by_itself),
-        TEST("S0.15: it sleeps while there are no sessions, and the first one wakes it", it_sleeps_while_there_are_none),
+        TEST("S0.15: it sleeps while there are no sessions, and the first one wakes it",
+             it_sleeps_while_there_are_none),
         TEST("a new interval holds at once and puts off no sweep that is due before", a_shorter_interval_holds_at_once),
         TEST("an interval that is set again and again puts nothing off", setting_it_again_and_again_puts_nothing_off),
         TEST("many threads start, stop and set it at once", many_start_and_stop_it_at_once),
