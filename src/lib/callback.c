@@ -64,7 +64,8 @@ void cf_went_add(struct cf_went *went, const char *id, enum cf_reason reason)
         went->more = true;
         return;
     }
-    went->ids_bytes += (size_t)snprintf(went->ids + went->ids_bytes, sizeof went->ids - went->ids_bytes, "%s%s", comma, text);
+    char *end = went->ids + went->ids_bytes;
+    went->ids_bytes += (size_t)snprintf(end, sizeof went->ids - went->ids_bytes, "%s%s", comma, text);
 }
 
 static const char *plural(size_t count)

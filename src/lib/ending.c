@@ -1,7 +1,8 @@
 /* ending.c: the end of one session.
  *
- * With callbacks it takes up to three holds of the lock, and between them the session belongs to the thread that asks: core
- * lets nobody else ask about it, and whoever else decides that it ends leaves it ENDING for that thread to find. */
+ * With callbacks it takes up to three holds of the lock, and between them the session belongs to the thread that
+ * asks: core lets nobody else ask about it, and whoever else decides that it ends leaves it ENDING for that thread to
+ * find. */
 #include "lib/lib.h"
 
 #include "base/text.h"
@@ -24,14 +25,17 @@ static struct curfew_info look(const struct ending *ending, int64_t now_ns)
 }
 
 /* A callback's answer in words; no lock is held. */
-static void log_failure(const struct curfew_table *table, const char *callback, const struct curfew_info *info, int answer)
+static void log_failure(const struct curfew_table *table, const char *callback, const struct curfew_info *info,
+                        int answer)
 {
-    char id[CF_ID_MAX * 4];             /* each byte may become \xNN */
+    char id[CF_ID_MAX * 4], kind[CF_LIB_KIND_NAME_SIZE * 4];   /* each byte may become \xNN */
+    const char *name = table->kind_names[info->kind];
 
     if (table->callbacks.log == NULL)
         return;
     (void)cf_text_escape(id, sizeof id, info->id, strlen(info->id));
-    cf_callback_log(table, CF_LOG_LEVEL_ERROR, "session %s: %s answered with an error, %d", id, callback, answer);
+    (void)cf_text_escape(kind, sizeof kind, name, strlen(name));
+    cf_callback_log(table, CF_LOG_LEVEL_ERROR, "%s %s: %s answered with an error, %d", kind, id, callback, answer);
 }
 
 /* With the lock held: is it due, and for what? */

@@ -22,7 +22,7 @@ static void after(void)
     (void)pthread_mutex_unlock(&mutex);
 }
 
-/* After the readers: what is registered last comes first before a fork, and who holds a table's lock may need theirs. */
+/* After the readers: what is registered last comes first, and a holder of a table's lock may need theirs. */
 static void set_up(void)
 {
     cf_readers_setup();

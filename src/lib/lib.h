@@ -85,8 +85,8 @@ int cf_options_check_policy(const struct curfew_policy *policy, const char *name
 /* ── table.c ── */
 
 struct cf_policy cf_table_policy(const struct curfew_policy *policy);
-/* With the lock held: makes so many pieces of what has ended usable again, when nobody can be looking at them any more.  A
- * piece costs some 100 ns; a sweep leaves that to others.  True: more can be had at once. */
+/* With the lock held: makes so many pieces of what has ended usable again, when nobody can be looking at them any
+ * more.  A piece costs some 100 ns; a sweep leaves that to others.  True: more can be had at once. */
 bool cf_table_reclaim(struct curfew_table *table, size_t pieces);
 
 /* ── callback.c: no lock is held ── */
@@ -124,8 +124,8 @@ enum cf_state cf_shared_state(struct curfew_table *table, curfew_session session
 
 /* Ends whom the judge finds due, unless a callback or a touch meanwhile keeps it.  True when it is gone. */
 bool cf_ending_due(struct curfew_table *table, cf_handle handle, const struct cf_judge *by, struct cf_went *went);
-/* Ends one who somebody decided shall end; true when it is gone.  False: it was not here or ENDING already; or it is being asked
- * about, which sets *ret_decided: whoever asks completes it.  `went` may be NULL. */
+/* Ends one who somebody decided shall end; true when it is gone.  False: it was not here or ENDING already; or it is
+ * being asked about, which sets *ret_decided: whoever asks completes it.  `went` may be NULL. */
 bool cf_ending_decided(struct curfew_table *table, cf_handle handle, enum cf_reason reason, struct cf_went *went,
                        bool *ret_decided);
 

@@ -1,7 +1,7 @@
 /* lock.h: the table's one lock, fair enough that a long sweep cannot keep others out.
  *
- * A mutex alone is not: whoever gives it back and takes it again at once usually wins over a thread that sleeps on it.  So
- * whoever finds it taken goes through a gate, one at a time, and a sweep that goes on always does. */
+ * A mutex alone is not: whoever gives it back and takes it again at once usually wins over a thread that sleeps on
+ * it.  So whoever finds it taken goes through a gate, one at a time, and a sweep that goes on always does. */
 #ifndef CURFEW_LIB_LOCK_H
 #define CURFEW_LIB_LOCK_H
 

@@ -1,7 +1,7 @@
 /* names.c: what the public names and numbers are inside.
  *
- * The public header repeats core's and base's enums and structs, so that it needs no other file.  Here it is proven that they
- * are the same, which the rest of src/lib relies on. */
+ * The public header repeats core's and base's enums and structs, so that it needs no other file.  Here it is proven
+ * that they are the same, which the rest of src/lib relies on. */
 #include "lib/lib.h"
 
 #include <assert.h>

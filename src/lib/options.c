@@ -44,8 +44,8 @@ int cf_options_check_policy(const struct curfew_policy *policy, const char *name
 static int copy(const struct curfew_options *given, struct curfew_options *ours, struct curfew_error *error)
 {
     if (given->size < FIRST_SIZE)
-        return cf_error_set(cf_lib_error(error), CF_E_INVALID, "size", "size must be sizeof(struct curfew_options), %zu",
-                            sizeof *ours);
+        return cf_error_set(cf_lib_error(error), CF_E_INVALID, "size",
+                            "size must be sizeof(struct curfew_options), %zu", sizeof *ours);
     const unsigned char *bytes = (const unsigned char *)given;
     for (size_t i = sizeof *ours; i < given->size; i++)
         if (bytes[i] != 0)
@@ -89,7 +89,8 @@ static int check_callbacks(const struct curfew_callbacks *callbacks, struct curf
 {
     for (size_t i = 0; i < sizeof callbacks->reserved / sizeof *callbacks->reserved; i++)
         if (callbacks->reserved[i] != NULL)
-            return cf_error_set(cf_lib_error(error), CF_E_INVALID, "callbacks.reserved", "callbacks.reserved must be NULL");
+            return cf_error_set(cf_lib_error(error), CF_E_INVALID, "callbacks.reserved",
+                                "callbacks.reserved must be NULL");
     return 0;
 }
 

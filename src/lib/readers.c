@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #define CACHE_LINE_BYTES 64             /* two threads' records share none, or each touch would wait for the other */
-/* When membarrier is taken away while readers rely on it, they pay from then on; and a store that one of them made before it
- * knew is certainly seen by everybody after so long: any interrupt brings it out. */
+/* When membarrier is taken away while readers rely on it, they pay from then on; and a store that one of them made
+ * before it knew is certainly seen by everybody after so long: any interrupt brings it out. */
 #define SETTLE_NS (2 * CF_NS_PER_S)
 
 static struct {

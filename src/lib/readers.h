@@ -1,13 +1,13 @@
-/* readers.h: who is reading a table without its lock, so that what was freed is given back only when nobody can still be
- * looking at it.
+/* readers.h: who is reading a table without its lock, so that what was freed is given back only when nobody can still
+ * be looking at it.
  *
- * Process-wide.  Each thread has a record of its own; while it reads, the record holds the epoch in which it began.  An
- * owner who has freed something ends the epoch (cf_readers_retire) and waits until no record holds that epoch or an older one
- * (cf_readers_passed).
+ * Process-wide.  Each thread has a record of its own; while it reads, the record holds the epoch in which it began.
+ * An owner who has freed something ends the epoch (cf_readers_retire) and waits until no record holds that epoch or
+ * an older one (cf_readers_passed).
  *
- * A reader's store of its epoch must not be overtaken by its first read, and a fence for that would cost more than all the
- * rest.  So the owner pays: membarrier(2) makes every running thread of the process pass a full fence.  Where there is none
- * (an old kernel, a sandbox), readers pay. */
+ * A reader's store of its epoch must not be overtaken by its first read, and a fence for that would cost more than
+ * all the rest.  So the owner pays: membarrier(2) makes every running thread of the process pass a full fence.  Where
+ * there is none (an old kernel, a sandbox), readers pay. */
 #ifndef CURFEW_LIB_READERS_H
 #define CURFEW_LIB_READERS_H
 
@@ -32,7 +32,8 @@ struct cf_reader {
     struct cf_reader *next;             /* never changes: records are used again and never freed */
 };
 
-/* ThreadSanitizer does not know fences: there an exchange stands for one, which is one on the processors that it runs on. */
+/* ThreadSanitizer does not know fences: there an exchange stands for one, which is one on the processors that it runs
+ * on. */
 static inline void cf_readers_fence(struct cf_reader *me)
 {
 #ifdef CF_READERS_TSAN
@@ -60,8 +61,8 @@ static inline void cf_readers_leave(struct cf_reader *me)
 
 /* Finds out once for the process how it is done.  Called by everyone who makes a table. */
 void cf_readers_setup(void);
-/* A record for this thread, stored in *home, which is set to NULL when the thread ends.  NULL: there is no memory for one,
- * and the thread must not read without the lock. */
+/* A record for this thread, stored in *home, which is set to NULL when the thread ends.  NULL: there is no memory for
+ * one, and the thread must not read without the lock. */
 struct cf_reader *cf_readers_register(struct cf_reader **home);
 
 /* Ends the epoch and returns its label. */

@@ -5,6 +5,8 @@
 #include "lib/lib.h"
 #include "lib/readers.h"
 
+#define FIND_TRIES 4
+
 /* Initial-exec: one load instead of a call, and eight bytes of what every process has to spare. */
 static _Thread_local struct cf_reader *mine __attribute__((tls_model("initial-exec")));
 
@@ -73,6 +75,15 @@ static bool find_locked(struct curfew_table *table, const char *id, curfew_sessi
     return found;
 }
 
+/* In a section.  Where the table moves it looks again, before somebody has to wait for the lock. */
+static enum cf_found find(const struct curfew_table *table, const char *id, cf_handle *ret_handle)
+{
+    enum cf_found found = CF_UNSURE;
+    for (int i = 0; i < FIND_TRIES && found == CF_UNSURE; i++)
+        found = cf_core_find_shared(table->core, id, ret_handle);
+    return found;
+}
+
 int curfew_session_find(struct curfew_table *table, const char *id, curfew_session *ret_session)
 {
     cf_handle handle = 0;
@@ -81,7 +92,7 @@ int curfew_session_find(struct curfew_table *table, const char *id, curfew_sessi
     enum cf_found found = CF_UNSURE;
     struct cf_reader *me = enter();
     if (me != NULL) {
-        found = cf_core_find_shared(table->core, id, &handle);
+        found = find(table, id, &handle);
         if (found == CF_FOUND && !is_here(cf_core_state(table->core, handle)))
             found = CF_ABSENT;
         cf_readers_leave(me);
@@ -117,7 +128,7 @@ int curfew_session_touch_id(struct curfew_table *table, const char *id, enum cur
     int rc = CF_E_NOT_FOUND;
     struct cf_reader *me = enter();
     if (me != NULL) {
-        found = cf_core_find_shared(table->core, id, &handle);
+        found = find(table, id, &handle);
         if (found == CF_FOUND)
             rc = cf_core_touch(table->core, handle, now_ns, (enum cf_touch)cause);
         cf_readers_leave(me);

@@ -1,8 +1,8 @@
 /* sweep.c: ending everybody who is due, by whatever rule, without keeping the lock for long. */
 #include "lib/lib.h"
 
-/* A callback that sweeps is asked about the next session from within, and so on: each level is an outer one's work done early,
- * so from this depth on a sweep leaves it to them rather than to the stack. */
+/* A callback that sweeps is asked about the next session from within, and so on: each level is an outer one's work
+ * done early, so from this depth on a sweep leaves it to them rather than to the stack. */
 #define NESTED_SWEEPS_MAX 8
 
 /* Who went is told to the log only: counting them costs something for each. */
@@ -82,7 +82,7 @@ int curfew_cleanup_inactive(struct curfew_table *table, int64_t max_age_ns, size
     if (max_age_ns < 0)
         return CF_E_INVALID;
     count_run(table, &table->counts.cleanup_runs);
-    size_t ended = run(table, (struct cf_judge){ .all = &all, .reason = CF_REASON_IDLE }, "cleanup of inactive sessions");
+    size_t ended = run(table, (struct cf_judge){ .all = &all, .reason = CF_REASON_IDLE }, "cleanup of inactive ones");
     if (ret_ended != NULL)
         *ret_ended = ended;
     return 0;

@@ -1,7 +1,7 @@
 /* sweeper.c: the thread that sweeps, and the table's shutdown.
  *
- * Its waiting is real time, on CLOCK_MONOTONIC; who is due is judged by the table's clock.  While there are no sessions it
- * sleeps without an end and is woken by the first one: nothing wakes without cause. */
+ * Its waiting is real time, on CLOCK_MONOTONIC; who is due is judged by the table's clock.  While there are no
+ * sessions it sleeps without an end and is woken by the first one: nothing wakes without cause. */
 #include "lib/lib.h"
 #include "lib/readers.h"
 
@@ -224,8 +224,8 @@ int curfew_sweeper_stop(struct curfew_table *table)
 int curfew_sweeper_interval_set(struct curfew_table *table, int64_t interval_ns, struct curfew_error *error)
 {
     if (interval_ns < INTERVAL_MIN_NS)
-        return cf_error_set(cf_lib_error(error), CF_E_INVALID, "interval_ns", "interval_ns must be at least %lld (1 ms)",
-                            INTERVAL_MIN_NS);
+        return cf_error_set(cf_lib_error(error), CF_E_INVALID, "interval_ns",
+                            "interval_ns must be at least %lld (1 ms)", INTERVAL_MIN_NS);
     cf_lock_take(&table->lock);
     struct cf_sweeper *sweeper = mine(table);
     int64_t next_ns = after(interval_ns);

@@ -1,4 +1,4 @@
-/* table.c: a table's making and end, its limits and rules, and what becomes of memory that readers may still look at. */
+/* table.c: a table's making and end, its limits and rules, and what becomes of memory that somebody may still read. */
 #include "lib/forks.h"
 #include "lib/lib.h"
 #include "lib/readers.h"
@@ -8,8 +8,8 @@
 #include <sys/random.h>
 #include <time.h>
 
-/* A grace period costs some microseconds, so freed rows are gathered first: an eighth of the table, which bounds what they
- * waste, but enough to be worth it, and no more than that. */
+/* A grace period costs some microseconds, so freed rows are gathered first: an eighth of the table, which bounds what
+ * they waste, but enough to be worth it, and no more than that. */
 #define LIMBO_MIN 64
 #define LIMBO_MAX 4096
 #define LIMBO_SHARE 8

@@ -69,6 +69,7 @@ static void wrong_arguments_are_named(void **state)
         { { .id = "" }, "id" }, { { .id = id }, "id" }, { { .workspace = "" }, "workspace" },
         { { .workspace = workspace }, "workspace" }, { { .kind = 1 }, "kind" }, { { .kind = UINT32_MAX }, "kind" },
         { { .idle_ns = -1 }, "idle_ns" }, { { .age_ns = INT64_MIN }, "age_ns" },
+        { { .reserved = { 0, 0, 0, 1 } }, "reserved" },
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         curfew_session session = 77;
@@ -349,9 +350,9 @@ static void wrong_options_are_named(void **state)
         assert_int_equal(curfew_table_new(&options, &table, &error), CURFEW_E_INVALID);
         assert_string_equal(error.field, wrong_kinds[i].field);
     }
-    for (int i = 0; i < 7; i++) {
-        static const char *const fields[] = {
-            "size", "size", "kind_count", "kinds", "emergency.idle_ns", "sweep_interval_ns", "allocator.give" };
+    for (int i = 0; i < 8; i++) {
+        static const char *const fields[] = { "size", "size", "kind_count", "kinds", "emergency.idle_ns",
+                                              "sweep_interval_ns", "allocator.give", "callbacks.reserved" };
         curfew_options_init(&options, sizeof options);
         options.size = i == 0 ? 0 : i == 1 ? 8 : options.size;
         options.kind_count = i == 2 ? CURFEW_KINDS_MAX + 1 : 1;
@@ -359,6 +360,7 @@ static void wrong_options_are_named(void **state)
         options.emergency.idle_ns = i == 4 ? -1 : 0;
         options.sweep_interval_ns = i == 5 ? 999999 : 1000000;
         options.allocator.take = i == 6 ? meter_take : NULL;
+        options.callbacks.reserved[3] = i == 7 ? &options : NULL;
         struct curfew_kind kinds[CURFEW_KINDS_MAX + 1];
         for (int k = 0; k <= CURFEW_KINDS_MAX; k++)
             kinds[k] = (struct curfew_kind){ "kind", { 1, 1 } };

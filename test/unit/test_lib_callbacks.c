@@ -1,6 +1,8 @@
 /* test_lib_callbacks.c: what the owner's callbacks are asked and told, and what they may do. */
 #include "lib_fixture.h"
 
+#include <pthread.h>
+
 static size_t told(const struct world *w, bool after)
 {
     size_t n = 0;
@@ -151,6 +153,63 @@ static void ending_what_is_asked_about_decides(void **state)
     assert_int_equal(sweep(w), 1);
     assert_true(w->note_count == 2 && w->notes[1].info.reason == CURFEW_REASON_REQUESTED);
     assert_true(counts(w).ended[CURFEW_REASON_REQUESTED] == 1 && counts(w).ends_kept == 0);
+}
+
+static void *end_in_a_thread(void *argument)
+{
+    struct world *w = argument;
+    w->any = curfew_session_end(w->table, w->other) == 0 ? w : NULL;
+    return NULL;
+}
+
+static void *shut_down_in_a_thread(void *argument)
+{
+    struct world *w = argument;
+    size_t ended = 999;
+    w->any = curfew_shutdown(w->table, &ended) == 0 && ended == 0 ? w : NULL;
+    return NULL;
+}
+
+static void *sweep_in_a_thread(void *argument)
+{
+    struct world *w = argument;
+    size_t ended = 999;
+    w->any = curfew_sweep(w->table, &ended) == 0 && ended == 0 ? w : NULL;
+    return NULL;
+}
+
+static void *(*the_thread)(void *argument);
+
+/* The other thread does not wait for this one: it is done while the question is still open. */
+static void let_another_thread(struct world *w, const struct curfew_info *info)
+{
+    pthread_t thread;
+    struct curfew_info now;
+    w->other = info->session;
+    assert_int_equal(pthread_create(&thread, NULL, the_thread, w), 0);
+    pthread_join(thread, NULL);
+    assert_ptr_equal(w->any, w);
+    now = get(w, info->session);
+    assert_int_equal(now.state, the_thread == sweep_in_a_thread ? CURFEW_ACTIVE : CURFEW_ENDING);
+}
+
+static void another_thread_may_decide_meanwhile(void **state)
+{
+    struct world *w = *state;
+    static void *(*const threads[])(void *) = { sweep_in_a_thread, end_in_a_thread, shut_down_in_a_thread };
+    static const enum curfew_reason reasons[] = { CURFEW_REASON_IDLE, CURFEW_REASON_REQUESTED, CURFEW_REASON_SHUTDOWN };
+    w->in_before = let_another_thread;
+    for (int i = 0; i < 3; i++) {
+        create(w, "one");
+        advance(w, IDLE + 1);
+        the_thread = threads[i];
+        w->before_answer = i == 0 ? CURFEW_GO_ON : CURFEW_KEEP;
+        w->note_count = 0;
+        assert_int_equal(sweep(w), 1);
+        assert_int_equal(w->note_count, 2);
+        assert_int_equal(w->notes[1].info.reason, reasons[i]);
+    }
+    assert_true(counts(w).ends_kept == 0 && counts(w).sessions_active == 0);
 }
 
 static void close_it(struct world *w, const struct curfew_info *info)
@@ -364,6 +423,8 @@ int main(void)
              a_failing_callback_is_counted_and_keeps_nobody),
         TEST("a touch while it is asked about saves a session", a_touch_meanwhile_saves_it),
         TEST("ending a session that is asked about decides it", ending_what_is_asked_about_decides),
+        TEST("another thread may decide while a callback is asked, and does not wait",
+             another_thread_may_decide_meanwhile),
         TEST("closing a session that is asked about ends it for that", closing_what_is_asked_about_ends_it_for_that),
         TEST("a session that is ENDING is out of reach, and its id is taken", an_ending_one_is_out_of_reach),
         TEST("a callback may create sessions", callbacks_may_create),

@@ -42,7 +42,7 @@ static void begin_sessions(struct story *story)
         } else {
             assert_true(session == 77 && error.code == CURFEW_E_NO_MEMORY);
             struct curfew_counts after = counts(story->w);
-            before.memory_bytes = after.memory_bytes;   /* what was got before the rest was refused may stay for the next */
+            before.memory_bytes = after.memory_bytes;   /* what it got before it was refused may stay for the next */
             assert_memory_equal(&before, &after, sizeof before);
             assert_int_equal(curfew_session_find(story->w->table, id, &session), CURFEW_E_NOT_FOUND);
         }
@@ -98,7 +98,8 @@ static void end_sessions(struct story *story)
         curfew_session session;
         const struct curfew_new want = { .workspace = "late" };
         int rc = curfew_session_create(w->table, &want, &session, NULL);
-        assert_true(rc == 0 || rc == CURFEW_E_NO_MEMORY || rc == CURFEW_E_TOO_MANY_SESSIONS || rc == CURFEW_E_TOO_MANY_ACTIVE);
+        if (rc != CURFEW_E_TOO_MANY_SESSIONS && rc != CURFEW_E_TOO_MANY_ACTIVE)
+            assert_true(rc == 0 || rc == CURFEW_E_NO_MEMORY);
         story->refused += rc == CURFEW_E_NO_MEMORY;
         advance(w, 3601 * S);
     }

@@ -1,7 +1,8 @@
 /* test_lib_plan.c: who would end, when and why, without ending anybody. */
 #include "lib_fixture.h"
 
-static size_t plan(struct world *w, const struct curfew_plan_query *query, struct curfew_planned *ret, size_t max, size_t *ret_total)
+static size_t plan(struct world *w, const struct curfew_plan_query *query, struct curfew_planned *ret, size_t max,
+                   size_t *ret_total)
 {
     struct curfew_error error;
     size_t count = 999;
@@ -16,7 +17,8 @@ static void a_plan_says_what_a_sweep_does(void **state)
     struct curfew_planned planned[8];
     size_t total = 0;
     const struct curfew_new old = { .id = "old", .idle_ns = CURFEW_NEVER_NS, .age_ns = 50 * S };
-    curfew_session idle = create(w, "idle"), aged = create_with(w, &old), closed = create(w, "closed"), busy = create(w, "busy");
+    curfew_session idle = create(w, "idle"), aged = create_with(w, &old);
+    curfew_session closed = create(w, "closed"), busy = create(w, "busy");
     assert_int_equal(curfew_session_busy(w->table, busy, true), 0);
     advance(w, 20 * S);
     assert_int_equal(curfew_session_touch(w->table, idle, CURFEW_TOUCH_INPUT), 0);

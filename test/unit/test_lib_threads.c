@@ -2,7 +2,7 @@
  *
  *   test_lib_threads [STEPS [SEED]]     steps of each thread
  *
- * budget: 60 */
+ * budget: 120 */
 #include "lib_fixture.h"
 
 #include "lib/lock.h"
@@ -12,7 +12,7 @@
 #include <time.h>
 
 #define THREADS 6
-#define IDS 3000                        /* few enough that they meet, and enough that the hash of ids grows and is split */
+#define IDS 3000                        /* few enough that they meet, and enough that the hash of ids grows */
 #define RECENT 64
 #define ANCHORS 8                       /* sessions that nobody ends: they are found and touched every time */
 
@@ -179,6 +179,8 @@ static void do_whole_table(struct worker *worker)
 {
     struct crowd *crowd = worker->crowd;
     struct curfew_table *table = crowd->w->table;
+    struct curfew_plan_query query = { .within_ns = 0 };
+    struct curfew_policy policy = { .age_ns = AGE };
     struct curfew_planned planned[16];
     struct curfew_counts now;
     curfew_session at;
@@ -189,8 +191,8 @@ static void do_whole_table(struct worker *worker)
         MUST(crowd, curfew_cleanup_inactive(table, (int64_t)roll(worker, 60000), NULL) == 0);
         break;
     case 1:
-        MUST(crowd, curfew_plan(table, &(struct curfew_plan_query){ .within_ns = (int64_t)roll(worker, 5000) }, planned, 16,
-                                &count, &total, NULL) == 0);
+        query.within_ns = (int64_t)roll(worker, 5000);
+        MUST(crowd, curfew_plan(table, &query, planned, 16, &count, &total, NULL) == 0);
         MUST(crowd, count <= 16 && count <= total);
         for (size_t i = 1; i < count; i++)
             MUST(crowd, planned[i - 1].when_ns <= planned[i].when_ns);
@@ -208,7 +210,8 @@ static void do_whole_table(struct worker *worker)
         (void)curfew_next_due(table);
         break;
     case 5:
-        MUST(crowd, curfew_policy_set(table, 0, &(struct curfew_policy){ 5000 + (int64_t)roll(worker, 30000), AGE }, NULL) == 0);
+        policy.idle_ns = 5000 + (int64_t)roll(worker, 30000);
+        MUST(crowd, curfew_policy_set(table, 0, &policy, NULL) == 0);
         break;
     default:
         MUST(crowd, curfew_sweep(table, NULL) == 0);
@@ -245,7 +248,8 @@ static void *work(void *argument)
 
 static void make_table(struct crowd *crowd, struct meter *meter)
 {
-    static const struct curfew_kind kinds[] = { { "short", { 20000, AGE } }, { "anchor", { CURFEW_NEVER_NS, CURFEW_NEVER_NS } } };
+    static const struct curfew_kind kinds[] = {
+        { "short", { 20000, AGE } }, { "anchor", { CURFEW_NEVER_NS, CURFEW_NEVER_NS } } };
     struct curfew_options options = world_options(crowd->w);
     options.kinds = kinds;
     options.kind_count = 2;
@@ -259,7 +263,8 @@ static void make_table(struct crowd *crowd, struct meter *meter)
     for (int i = 0; i < ANCHORS; i++) {
         char id[64];
         snprintf(id, sizeof id, "anchor-%d", i);
-        const struct curfew_new want = { .id = id, .kind = 1, .user = crowd->told ? calloc(1, sizeof(struct mark)) : NULL };
+        struct mark *mark = crowd->told ? calloc(1, sizeof *mark) : NULL;
+        const struct curfew_new want = { .id = id, .kind = 1, .user = mark };
         crowd->anchors[i] = create_with(crowd->w, &want);
         /* Busy: neither an emergency nor a cleanup takes it. */
         assert_int_equal(curfew_session_busy(crowd->w->table, crowd->anchors[i], true), 0);
@@ -380,7 +385,8 @@ static void nobody_starves_behind_a_sweep(void **state)
     }
     long swept = sweeper.sweeps - before;
     sweeper.stop = true;
-    printf("# %ld created and ended during %ld sweeps; the longest took %.3f ms\n", created, swept, (double)longest_ns / 1e6);
+    printf("# %ld created and ended during %ld sweeps; the longest took %.3f ms\n", created, swept,
+           (double)longest_ns / 1e6);
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
     assert_true(counts(w).sessions_active == 200000);
