@@ -46,8 +46,11 @@ static int look_up(const struct cf_core *core, const struct cf_admission *want, 
     bool sure;
     names->id_tag = cf_map_tag(&core->key, want->id, names->id_len);
     cf_map_prefetch(&core->ids, names->id_tag);
-    names->workspace_tag = cf_map_tag(&core->key, want->workspace, names->workspace_len);
-    names->workspace = cf_workspaces_find(core, want->workspace, names->workspace_tag);
+    names->workspace = core->last_workspace;            /* most often the same as for the one before */
+    if (names->workspace == CF_MAP_NONE || strcmp(cf_workspaces_at(core, names->workspace)->name, want->workspace) != 0) {
+        names->workspace_tag = cf_map_tag(&core->key, want->workspace, names->workspace_len);
+        names->workspace = cf_workspaces_find(core, want->workspace, names->workspace_tag);
+    }
     if (cf_table_find(core, want->id, names->id_tag, &sure) != CF_TABLE_NO_SLOT)
         return cf_error_set(error, CF_E_EXISTS, "id", "there is a session with id %s", want->id);
     return 0;
@@ -137,6 +140,7 @@ int cf_core_admit(struct cf_core *core, const struct cf_admission *want, int64_t
     if (names.workspace == CF_MAP_NONE)
         row->workspace = cf_workspaces_make(core, want->workspace, names.workspace_len, names.workspace_tag);
     cf_workspaces_at(core, row->workspace)->count++;
+    core->last_workspace = row->workspace;
     if (label) {
         memcpy(row->text, &label, sizeof label);
         flags |= CF_FLAG_LABEL;

@@ -230,10 +230,10 @@ const struct cf_tally *cf_core_tally(const struct cf_core *core);
  *
  * What is freed collects.  cf_core_limbo_close puts what has collected aside as the batch that waits, if none waits yet.
  * The owner then sees to it that every section that had begun before has ended, and calls cf_core_limbo_free, which makes
- * `pieces` of the batch free: slots can be taken again, memory is given back.  True when nothing waits any more.  A slot in
+ * up to `pieces` slots and blocks of memory of the batch free: slots can be taken again, memory is given back.  True when nothing waits any more.  A slot in
  * limbo still has its place in the hash of ids, so that a sweep need not wait for that memory; its end costs some 100 ns
  * here instead.  Without `shared` there is no limbo. */
-size_t cf_core_limbo_collected(const struct cf_core *core);    /* pieces, not bytes */
+size_t cf_core_limbo_collected(const struct cf_core *core);    /* pieces: rows, or 64 bytes of other memory */
 bool cf_core_limbo_waiting(const struct cf_core *core);
 void cf_core_limbo_close(struct cf_core *core);
 bool cf_core_limbo_free(struct cf_core *core, size_t pieces);

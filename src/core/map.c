@@ -69,11 +69,6 @@ uint32_t cf_map_tag(const struct cf_map_key *key, const char *bytes, size_t len)
 
 /* ── pages and the directory ── */
 
-static uint64_t load(const uint64_t *cell)
-{
-    return __atomic_load_n(cell, __ATOMIC_ACQUIRE);
-}
-
 static void store_cell(uint64_t *cell, uint64_t value)
 {
     __atomic_store_n(cell, value, __ATOMIC_RELEASE);
@@ -82,22 +77,6 @@ static void store_cell(uint64_t *cell, uint64_t value)
 static uint32_t tag_of(uint64_t cell)
 {
     return (uint32_t)(cell >> 32);
-}
-
-static struct cf_map_dir *dir_of(const struct cf_map *map)
-{
-    return __atomic_load_n(&map->dir, __ATOMIC_ACQUIRE);
-}
-
-/* Where in the directory a tag's page stands. */
-static uint32_t place(const struct cf_map_dir *dir, uint32_t tag)
-{
-    return (uint32_t)((uint64_t)tag << dir->depth >> 32);
-}
-
-static struct cf_map_page *page_of(const struct cf_map_dir *dir, uint32_t tag)
-{
-    return __atomic_load_n(&dir->pages[place(dir, tag)], __ATOMIC_ACQUIRE);
 }
 
 static struct cf_map_page *new_page(const struct cf_store *store, uint32_t depth)
@@ -178,7 +157,7 @@ static bool grow_dir(struct cf_map *map, const struct cf_store *store)
 /* Two new pages instead of the one of this tag, which stays as it was for whoever reads it. */
 static bool split(struct cf_map *map, const struct cf_store *store, uint32_t tag)
 {
-    struct cf_map_page *old = page_of(map->dir, tag);
+    struct cf_map_page *old = cf_map_page_of(map->dir, tag);
     if (old->depth == map->dir->depth && !grow_dir(map, store))
         return false;
     struct cf_map_page *halves[2] = { new_page(store, old->depth + 1u), new_page(store, old->depth + 1u) };
@@ -194,7 +173,7 @@ static bool split(struct cf_map *map, const struct cf_store *store, uint32_t tag
 
     struct cf_map_dir *dir = map->dir;
     uint32_t span = 1u << (dir->depth - old->depth);
-    uint32_t first = place(dir, tag) & ~(span - 1);
+    uint32_t first = cf_map_place(dir, tag) & ~(span - 1);
     for (uint32_t i = 0; i < span; i++)
         __atomic_store_n(&dir->pages[first + i], halves[i >= span / 2], __ATOMIC_RELEASE);
     store->bury(store->context, &old->dead);
@@ -203,22 +182,22 @@ static bool split(struct cf_map *map, const struct cf_store *store, uint32_t tag
 
 bool cf_map_reserve(struct cf_map *map, const struct cf_store *store, uint32_t tag)
 {
-    while (page_of(map->dir, tag)->used >= CF_MAP_FULL)
+    while (cf_map_page_of(map->dir, tag)->used >= CF_MAP_FULL)
         if (!split(map, store, tag))
-            return page_of(map->dir, tag)->used < CF_MAP_CELLS - 1;
+            return cf_map_page_of(map->dir, tag)->used < CF_MAP_CELLS - 1;
     return true;
 }
 
 void cf_map_put(struct cf_map *map, uint32_t tag, uint32_t row)
 {
-    struct cf_map_page *page = page_of(map->dir, tag);
+    struct cf_map_page *page = cf_map_page_of(map->dir, tag);
     assert(page->used < CF_MAP_CELLS - 1);
     put_into(page, (uint64_t)tag << 32 | (row + 1));
 }
 
 void cf_map_drop(struct cf_map *map, uint32_t tag, uint32_t row)
 {
-    struct cf_map_page *page = page_of(map->dir, tag);
+    struct cf_map_page *page = cf_map_page_of(map->dir, tag);
     uint64_t *cells = page->cells, wanted = (uint64_t)tag << 32 | (row + 1);
     uint32_t hole = tag & CELL_MASK;
     while (cells[hole] != wanted) {
@@ -242,39 +221,9 @@ void cf_map_drop(struct cf_map *map, uint32_t tag, uint32_t row)
     __atomic_store_n(&page->version, page->version + 1, __ATOMIC_RELEASE);
 }
 
-/* ── reading ── */
-
-struct cf_map_walk cf_map_walk(const struct cf_map *map, uint32_t tag)
-{
-    const struct cf_map_page *page = page_of(dir_of(map), tag);
-    return (struct cf_map_walk){
-        .page = page, .tag = tag, .at = tag & CELL_MASK, .left = CF_MAP_CELLS,
-        .version = __atomic_load_n(&page->version, __ATOMIC_ACQUIRE),
-    };
-}
-
-uint32_t cf_map_walk_next(struct cf_map_walk *walk)
-{
-    while (walk->left > 0) {
-        uint64_t cell = load(&walk->page->cells[walk->at]);
-        if (cell == 0)
-            return CF_MAP_NONE;
-        walk->at = (walk->at + 1) & CELL_MASK;
-        walk->left--;
-        if (tag_of(cell) == walk->tag)
-            return (uint32_t)cell - 1;
-    }
-    return CF_MAP_NONE;
-}
-
-bool cf_map_walk_sure(const struct cf_map_walk *walk)
-{
-    return (walk->version & 1) == 0 && __atomic_load_n(&walk->page->version, __ATOMIC_RELAXED) == walk->version;
-}
-
 void cf_map_prefetch(const struct cf_map *map, uint32_t tag)
 {
-    struct cf_map_page *page = page_of(dir_of(map), tag);
+    struct cf_map_page *page = cf_map_page_of(map->dir, tag);
     __builtin_prefetch(&page->cells[tag & CELL_MASK], 1);
     __builtin_prefetch(&page->version, 1);
 }

@@ -64,17 +64,55 @@ void cf_map_put(struct cf_map *map, uint32_t tag, uint32_t row);
 /* Removes the pair, which must be there. */
 void cf_map_drop(struct cf_map *map, uint32_t tag, uint32_t row);
 
-/* Walks the rows with this tag; CF_MAP_NONE at the end. */
+/* Asks for the memory that a put or drop of this tag reads first. */
+void cf_map_prefetch(const struct cf_map *map, uint32_t tag);
+
+/* ── walks: inline, since a look-up is little more than two of these and a comparison ── */
+
+/* Where in the directory a tag's page stands, and the page. */
+static inline uint32_t cf_map_place(const struct cf_map_dir *dir, uint32_t tag)
+{
+    return (uint32_t)((uint64_t)tag << dir->depth >> 32);
+}
+
+static inline struct cf_map_page *cf_map_page_of(const struct cf_map_dir *dir, uint32_t tag)
+{
+    return __atomic_load_n(&dir->pages[cf_map_place(dir, tag)], __ATOMIC_ACQUIRE);
+}
+
 struct cf_map_walk {
     const struct cf_map_page *page;
     uint32_t tag, at, left, version;
 };
-struct cf_map_walk cf_map_walk(const struct cf_map *map, uint32_t tag);
-uint32_t cf_map_walk_next(struct cf_map_walk *walk);
-/* True when no row was moved while the walk went on: what it did not find is not there. */
-bool cf_map_walk_sure(const struct cf_map_walk *walk);
 
-/* Asks for the memory that a walk, a put or a drop of this tag reads first. */
-void cf_map_prefetch(const struct cf_map *map, uint32_t tag);
+static inline struct cf_map_walk cf_map_walk(const struct cf_map *map, uint32_t tag)
+{
+    const struct cf_map_page *page = cf_map_page_of(__atomic_load_n(&map->dir, __ATOMIC_ACQUIRE), tag);
+    return (struct cf_map_walk){
+        .page = page, .tag = tag, .at = tag & (CF_MAP_CELLS - 1), .left = CF_MAP_CELLS,
+        .version = __atomic_load_n(&page->version, __ATOMIC_ACQUIRE),
+    };
+}
+
+/* The next row with this tag; CF_MAP_NONE at the end. */
+static inline uint32_t cf_map_walk_next(struct cf_map_walk *walk)
+{
+    while (walk->left > 0) {
+        uint64_t cell = __atomic_load_n(&walk->page->cells[walk->at], __ATOMIC_ACQUIRE);
+        if (cell == 0)
+            return CF_MAP_NONE;
+        walk->at = (walk->at + 1) & (CF_MAP_CELLS - 1);
+        walk->left--;
+        if (cell >> 32 == walk->tag)
+            return (uint32_t)cell - 1;
+    }
+    return CF_MAP_NONE;
+}
+
+/* True when no row was moved while the walk went on: what it did not find is not there. */
+static inline bool cf_map_walk_sure(const struct cf_map_walk *walk)
+{
+    return (walk->version & 1) == 0 && __atomic_load_n(&walk->page->version, __ATOMIC_RELAXED) == walk->version;
+}
 
 #endif

@@ -7,6 +7,7 @@
 
 #define LINE_BYTES 64                   /* of the processor's cache */
 #define SLAB_PAGES 512                  /* 2 MiB: a large page of the processor */
+#define PIECE_BYTES 64
 #define SLOTS_MAX (CF_TABLE_BLOCK * ((1u << CF_TABLE_CHUNKS) - 1))
 
 static void *take_malloc(void *context, size_t bytes)
@@ -39,39 +40,46 @@ void cf_table_dealloc(struct cf_core *core, void *memory, size_t bytes)
 
 /* ── limbo ── */
 
-/* Pages are as large as the system's and taken and given one by one: in slabs they share the large pages that a big
- * allocation gets, and a look-up misses one translation less. */
+/* Pages of the maps are as large as the system's and taken and given one by one: in slabs they share the large pages that a
+ * big allocation may get, and a look-up misses one translation less.  A slab is touched page by page, as they are needed. */
 static bool add_slab(struct cf_core *core)
 {
     struct cf_pool *pool = &core->pool;
-    uint32_t pages = pool->next_pages ? pool->next_pages : 1;
+    uint32_t pages = pool->slab_pages ? pool->slab_pages * 2 : 1;
+    if (pages > SLAB_PAGES)
+        pages = SLAB_PAGES;
     size_t bytes = 2 * LINE_BYTES + pages * sizeof(struct cf_map_page);
     struct cf_dead *slab = cf_table_alloc(core, bytes);
     if (!slab)
         return false;
     *slab = (struct cf_dead){ pool->slabs, bytes };
     pool->slabs = slab;
-    char *first = (char *)(slab + 1);
-    first += -(uintptr_t)first & (LINE_BYTES - 1);
-    for (uint32_t i = pages; i-- > 0;) {
-        struct cf_dead *page = (struct cf_dead *)(void *)(first + i * sizeof(struct cf_map_page));
-        page->next = pool->free;
-        pool->free = page;
-    }
-    pool->next_pages = pages < SLAB_PAGES ? pages * 2 : SLAB_PAGES;
+    pool->slab_pages = pool->left = pages;
+    pool->next = (char *)(slab + 1);
+    pool->next += -(uintptr_t)pool->next & (LINE_BYTES - 1);
     return true;
+}
+
+static void *take_page(struct cf_core *core)
+{
+    struct cf_pool *pool = &core->pool;
+    struct cf_dead *page = pool->free;
+    if (page) {
+        pool->free = page->next;
+        return page;
+    }
+    if (pool->left == 0 && !add_slab(core))
+        return NULL;
+    void *fresh = pool->next;
+    pool->next += sizeof(struct cf_map_page);
+    pool->left--;
+    return fresh;
 }
 
 static void *take_for_map(void *context, size_t bytes)
 {
     struct cf_core *core = context;
-    if (bytes != sizeof(struct cf_map_page))
-        return cf_table_alloc(core, bytes);
-    if (!core->pool.free && !add_slab(core))
-        return NULL;
-    struct cf_dead *page = core->pool.free;
-    core->pool.free = page->next;
-    return page;
+    return bytes == sizeof(struct cf_map_page) ? take_page(core) : cf_table_alloc(core, bytes);
 }
 
 static void give_dead(struct cf_core *core, struct cf_dead *dead)
@@ -84,6 +92,12 @@ static void give_dead(struct cf_core *core, struct cf_dead *dead)
     core->pool.free = dead;
 }
 
+/* In limbo a piece is a row, or as much memory as one. */
+static size_t weight(const struct cf_dead *dead)
+{
+    return 1 + dead->bytes / PIECE_BYTES;
+}
+
 static void bury(void *context, struct cf_dead *dead)
 {
     struct cf_core *core = context;
@@ -93,7 +107,7 @@ static void bury(void *context, struct cf_dead *dead)
     }
     dead->next = core->collected.dead;
     core->collected.dead = dead;
-    core->collected.pieces++;
+    core->collected.pieces += weight(dead);
 }
 
 struct cf_store cf_table_store(struct cf_core *core)
@@ -145,9 +159,11 @@ bool cf_core_limbo_free(struct cf_core *core, size_t pieces)
         batch->slots = cf_table_row(core, slot)->next;
         release(core, slot);
     }
-    for (; pieces > 0 && batch->dead; pieces--, batch->pieces--) {
+    while (pieces > 0 && batch->dead) {
         struct cf_dead *dead = batch->dead;
         batch->dead = dead->next;
+        batch->pieces -= weight(dead);
+        pieces--;
         give_dead(core, dead);
     }
     return batch->pieces == 0;
@@ -168,7 +184,7 @@ struct cf_core *cf_core_new(const struct cf_core_options *options)
     core->bytes = sizeof *core;
     core->kinds = options->kinds;
     core->key = cf_map_key_from(options->seed);
-    core->free_workspace = CF_MAP_NONE;
+    core->free_workspace = core->last_workspace = CF_MAP_NONE;
     core->collected.slots = core->waiting.slots = CF_TABLE_NO_SLOT;
     for (int class = 0; class < CF_CLASSES; class++)
         core->free_slots[class] = CF_TABLE_NO_SLOT;

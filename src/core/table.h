@@ -100,7 +100,9 @@ struct cf_batch {                       /* what has been freed */
 struct cf_pool {                        /* pages of the maps, in slabs that double */
     struct cf_dead *free;
     struct cf_dead *slabs;
-    uint32_t next_pages;                /* in the next slab */
+    char *next;                         /* the newest slab's next page that was never used, */
+    uint32_t left;                      /* one of so many, */
+    uint32_t slab_pages;                /* of so many in all */
 };
 
 struct cf_core {
@@ -126,6 +128,7 @@ struct cf_core {
     struct cf_workspace *workspaces[CF_TABLE_CHUNKS];   /* 64 in the first, each twice as long as the one before */
     struct cf_map names;
     uint32_t workspace_capacity, workspace_fresh, workspace_count, free_workspace;
+    uint32_t last_workspace;            /* that somebody came into, and that is not empty; or CF_MAP_NONE */
 };
 
 /* Times are never negative: every entry point passes the caller's `now` through here. */

@@ -61,6 +61,8 @@ void cf_workspaces_leave(struct cf_core *core, uint32_t number)
     cf_map_drop(&core->names, workspace->tag, number);
     workspace->next_free = core->free_workspace;
     core->free_workspace = number;
+    if (core->last_workspace == number)
+        core->last_workspace = CF_MAP_NONE;
     core->workspace_count--;
 }
 

@@ -112,7 +112,7 @@ static void limbo_is_freed_by_pieces(void **state)
     }
     for (int i = 0; i < SESSIONS; i++)
         cf_core_gone(*state, handles[i]);
-    assert_int_equal(cf_core_limbo_collected(*state), 2 * SESSIONS);    /* slots and names */
+    assert_in_range(cf_core_limbo_collected(*state), 2 * SESSIONS, 5 * SESSIONS);   /* slots, and names by their size */
     cf_core_limbo_close(*state);
     size_t before = cf_core_bytes(*state);
     assert_false(cf_core_limbo_free(*state, 0));
