@@ -62,7 +62,7 @@ extern "C" {
 #define CURFEW_WORKSPACE_SIZE 65                /* bytes of a workspace's name with its NUL */
 #define CURFEW_FAILURE_SIZE 128                 /* bytes of why a session failed, with the NUL */
 #define CURFEW_KINDS_MAX 14                     /* kinds that one table can have */
-#define CURFEW_SESSIONS_MAX UINT32_C(1073741824)        /* rows that one table can have: 2^30 */
+#define CURFEW_SESSIONS_MAX UINT32_C(1073741760)        /* rows that one table can have */
 
 /* The version of the library that runs, as "0.1.0".  Static. */
 CURFEW_API const char *curfew_version(void);

@@ -41,9 +41,9 @@ static int check_form(const struct cf_core *core, const struct cf_admission *wan
 }
 
 /* The id's place in the hash is asked for first: while it comes, the workspace is looked up. */
-static int look_up(const struct cf_core *core, const struct cf_admission *want, struct names *names, struct cf_error *error)
+static int look_up(struct cf_core *core, const struct cf_admission *want, struct names *names, struct cf_error *error)
 {
-    bool sure;
+    struct cf_seen seen;
     names->id_tag = cf_map_tag(&core->key, want->id, names->id_len);
     cf_map_prefetch(&core->ids, names->id_tag);
     names->workspace = core->last_workspace;            /* most often the same as for the one before */
@@ -51,8 +51,10 @@ static int look_up(const struct cf_core *core, const struct cf_admission *want, 
         names->workspace_tag = cf_map_tag(&core->key, want->workspace, names->workspace_len);
         names->workspace = cf_workspaces_find(core, want->workspace, names->workspace_tag);
     }
-    if (cf_table_find(core, want->id, names->id_tag, &sure) != CF_TABLE_NO_SLOT)
+    if (cf_table_find(core, want->id, names->id_len, names->id_tag, &seen) != 0)
         return cf_error_set(error, CF_E_EXISTS, "id", "there is a session with id %s", want->id);
+    if (seen.dead)
+        cf_table_forget(core, names->id_tag);
     return 0;
 }
 
@@ -156,30 +158,34 @@ int cf_core_admit(struct cf_core *core, const struct cf_admission *want, int64_t
     return 0;
 }
 
-static enum cf_found find(const struct cf_core *core, const char *id, cf_handle *ret_handle)
+static enum cf_found find(const struct cf_core *core, const char *id, struct cf_seen *ret_seen, cf_handle *ret_handle)
 {
-    bool sure;
     size_t len = id ? strnlen(id, CF_ID_MAX) : 0;
     if (len == 0 || len == CF_ID_MAX)
         return CF_ABSENT;
-    uint32_t slot = cf_table_find(core, id, cf_map_tag(&core->key, id, len), &sure);
-    if (slot == CF_TABLE_NO_SLOT)
-        return sure ? CF_ABSENT : CF_UNSURE;
-    cf_handle handle = cf_table_handle(core, slot);
-    if (cf_table_state(cf_table_flags(cf_table_row(core, slot))) == CF_STATE_FREE)
-        return CF_UNSURE;               /* it went just now; another of the same id may have come */
+    cf_handle handle = cf_table_find(core, id, len, cf_map_tag(&core->key, id, len), ret_seen);
+    if (handle == 0)
+        return ret_seen->sure ? CF_ABSENT : CF_UNSURE;
     *ret_handle = handle;
     return CF_FOUND;
 }
 
 bool cf_core_find(const struct cf_core *core, const char *id, cf_handle *ret_handle)
 {
-    return find(core, id, ret_handle) == CF_FOUND;
+    struct cf_seen seen;
+    return find(core, id, &seen, ret_handle) == CF_FOUND;
 }
 
 enum cf_found cf_core_find_shared(const struct cf_core *core, const char *id, cf_handle *ret_handle)
 {
-    return find(core, id, ret_handle);
+    struct cf_seen seen;
+    cf_handle handle = 0;
+    enum cf_found found = find(core, id, &seen, &handle);
+    if (found == CF_FOUND && seen.state == CF_STATE_ENDING)
+        return CF_ABSENT;
+    if (found == CF_FOUND)
+        *ret_handle = handle;
+    return found;
 }
 
 enum cf_state cf_core_state(const struct cf_core *core, cf_handle handle)

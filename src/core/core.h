@@ -25,7 +25,7 @@
 #define CF_WORKSPACE_MAX 65            /* bytes of a workspace name with its NUL */
 #define CF_FAILURE_MAX 128             /* bytes of a failure's text with its NUL */
 #define CF_KINDS_MAX 14                /* kinds in one table */
-#define CF_SESSIONS_MAX (1u << 30)     /* rows in one table */
+#define CF_SESSIONS_MAX 1073741760u    /* rows in one table: 64 · (2^24 − 1) */
 
 /* The kinds of the server's table.  Another owner's kinds are numbers below its cf_core_options.kinds. */
 enum cf_kind { CF_KIND_BASH, CF_KIND_RECORD, CF_KINDS };
@@ -156,7 +156,7 @@ void cf_core_gone(struct cf_core *core, cf_handle handle);
 bool cf_core_get(const struct cf_core *core, cf_handle handle, int64_t now_ns, struct cf_session *ret);
 bool cf_core_find(const struct cf_core *core, const char *id, cf_handle *ret_handle);
 
-/* SHARED.  UNSURE: the table moved meanwhile, ask the owner (cf_core_find). */
+/* SHARED.  A session that is ENDING is not found.  UNSURE: the table moved meanwhile, ask the owner (cf_core_find). */
 enum cf_found { CF_FOUND, CF_ABSENT, CF_UNSURE };
 enum cf_found cf_core_find_shared(const struct cf_core *core, const char *id, cf_handle *ret_handle);
 /* SHARED.  CF_STATE_FREE when the handle is stale. */

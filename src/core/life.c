@@ -112,7 +112,11 @@ void cf_core_busy(struct cf_core *core, cf_handle handle, bool busy, int64_t now
 
 static void keep_note(struct cf_core *core, uint32_t slot, const char *why)
 {
-    size_t len = strnlen(why, CF_FAILURE_MAX - 1), bytes = sizeof(struct cf_note) + len + 1;
+    size_t len = strnlen(why, CF_FAILURE_MAX);
+    if (len == CF_FAILURE_MAX)          /* cut, but not within a character of UTF-8 */
+        for (len--; len > 0 && ((unsigned char)why[len] & 0xc0) == 0x80;)
+            len--;
+    size_t bytes = sizeof(struct cf_note) + len + 1;
     struct cf_note *note = cf_table_alloc(core, bytes);
     if (!note)
         return;

@@ -19,52 +19,50 @@ struct cf_map_key cf_map_key_from(uint64_t seed)
     struct cf_map_key key;
     key.k0 = mix(&seed);
     key.k1 = mix(&seed);
+    key.k2 = mix(&seed) | 1;
     return key;
 }
 
-static inline uint64_t rotate(uint64_t x, int bits)
+/* Both halves of the product, folded into one. */
+static inline uint64_t fold(uint64_t a, uint64_t b)
 {
-    return (x << bits) | (x >> (64 - bits));
+    __extension__ typedef unsigned __int128 wide;
+    wide product = (wide)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static inline __attribute__((always_inline)) void sip_round(uint64_t v[4])
+static inline uint64_t word_at(const char *bytes)
 {
-    v[0] += v[1];
-    v[1] = rotate(v[1], 13) ^ v[0];
-    v[0] = rotate(v[0], 32);
-    v[2] += v[3];
-    v[3] = rotate(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = rotate(v[3], 21) ^ v[0];
-    v[2] += v[1];
-    v[1] = rotate(v[1], 17) ^ v[2];
-    v[2] = rotate(v[2], 32);
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+static inline uint32_t half_at(const char *bytes)
+{
+    uint32_t half;
+    memcpy(&half, bytes, sizeof half);
+    return half;
 }
 
 uint32_t cf_map_tag(const struct cf_map_key *key, const char *bytes, size_t len)
 {
-    uint64_t v[4] = {
-        key->k0 ^ 0x736f6d6570736575u, key->k1 ^ 0x646f72616e646f6du,
-        key->k0 ^ 0x6c7967656e657261u, key->k1 ^ 0x7465646279746573u,
-    };
-    size_t whole = len & ~(size_t)7;
-    for (size_t i = 0; i < whole; i += 8) {
-        uint64_t word;
-        memcpy(&word, bytes + i, 8);
-        v[3] ^= word;
-        sip_round(v);
-        v[0] ^= word;
+    uint64_t h = key->k0 ^ len, first = 0, last = 0;
+    const char *end = bytes + len;
+    for (; end - bytes > 16; bytes += 16)
+        h = fold(word_at(bytes) ^ key->k1, word_at(bytes + 8) ^ h);
+    /* The last 1 to 16 bytes, as two words that may overlap. */
+    if (end - bytes >= 8) {
+        first = word_at(bytes);
+        last = word_at(end - 8);
+    } else if (end - bytes >= 4) {
+        first = half_at(bytes);
+        last = half_at(end - 4);
+    } else if (end - bytes > 0) {
+        first = (uint64_t)(unsigned char)bytes[0] << 8 | (unsigned char)bytes[(end - bytes) / 2];
+        last = (unsigned char)end[-1];
     }
-    uint64_t last = (uint64_t)len << 56;
-    for (size_t i = whole; i < len; i++)
-        last |= (uint64_t)(unsigned char)bytes[i] << (8 * (i - whole));
-    v[3] ^= last;
-    sip_round(v);
-    v[0] ^= last;
-    v[2] ^= 0xff;
-    for (int i = 0; i < 3; i++)
-        sip_round(v);
-    return (uint32_t)(v[0] ^ v[1] ^ v[2] ^ v[3]);
+    return (uint32_t)(fold(fold(first ^ key->k1, last ^ h), key->k2) >> 16);
 }
 
 /* ── pages and the directory ── */

@@ -7,7 +7,7 @@ int64_t cf_policy_later(int64_t since_ns, int64_t span_ns)
     return __builtin_add_overflow(since_ns, span_ns, &sum) ? CF_NEVER_NS : sum;
 }
 
-static struct cf_policy at_least_0(const struct cf_policy *policy)
+struct cf_policy cf_policy_at_least_0(const struct cf_policy *policy)
 {
     return (struct cf_policy){ policy->idle_ns < 0 ? 0 : policy->idle_ns, policy->age_ns < 0 ? 0 : policy->age_ns };
 }
@@ -15,7 +15,7 @@ static struct cf_policy at_least_0(const struct cf_policy *policy)
 void cf_core_limits_set(struct cf_core *core, const struct cf_limits *limits)
 {
     core->limits = *limits;
-    core->limits.emergency = at_least_0(&limits->emergency);
+    core->limits.emergency = cf_policy_at_least_0(&limits->emergency);
 }
 
 const struct cf_limits *cf_core_limits(const struct cf_core *core)
@@ -37,7 +37,7 @@ void cf_core_policy_set(struct cf_core *core, unsigned kind, const struct cf_pol
 {
     if (kind >= core->kinds)
         return;
-    core->policies[kind] = at_least_0(policy);
+    core->policies[kind] = cf_policy_at_least_0(policy);
     distrust_own(core);
 }
 
@@ -48,7 +48,7 @@ const struct cf_policy *cf_core_policy(const struct cf_core *core, unsigned kind
 
 struct cf_policy cf_policy_of(const struct cf_policy *policies, const struct cf_row *row, uint32_t flags)
 {
-    struct cf_policy limits = policies[cf_table_kind(flags)];
+    struct cf_policy limits = cf_policy_at_least_0(&policies[cf_table_kind(flags)]);
     if (flags & CF_FLAG_IDLE_OWN)
         limits.idle_ns = cf_table_label(row)->idle_ns;
     if (flags & CF_FLAG_AGE_OWN)

@@ -8,7 +8,8 @@
 #define LINE_BYTES 64                   /* of the processor's cache */
 #define SLAB_PAGES 512                  /* 2 MiB: a large page of the processor */
 #define PIECE_BYTES 64
-#define SLOTS_MAX (CF_TABLE_BLOCK * ((1u << CF_TABLE_CHUNKS) - 1))
+
+_Static_assert(CF_SESSIONS_MAX == CF_TABLE_BLOCK * ((1u << CF_TABLE_CHUNKS) - 1), "what the chunks hold");
 
 static void *take_malloc(void *context, size_t bytes)
 {
@@ -145,7 +146,8 @@ static void release(struct cf_core *core, uint32_t slot)
 {
     const struct cf_row *row = cf_table_row(core, slot);
     const char *id = cf_table_id(row, row->flags);
-    cf_map_drop(&core->ids, cf_map_tag(&core->key, id, strlen(id)), slot);
+    if (!(row->flags & CF_FLAG_FORGOTTEN))
+        cf_map_drop(&core->ids, cf_map_tag(&core->key, id, strlen(id)), slot);
     if (*cf_table_gate(core, slot) >> CF_GATE_SHIFT != 0)
         put_free(core, slot);           /* else it is retired: a next generation would make old handles valid again */
 }
@@ -283,7 +285,7 @@ bool cf_table_reserve(struct cf_core *core, unsigned class)
     if (core->free_slots[class] != CF_TABLE_NO_SLOT)
         return true;
     uint32_t first = core->fresh, place;
-    if (first >= SLOTS_MAX)
+    if (first >= CF_SESSIONS_MAX)
         return false;
     uint32_t chunk = cf_table_chunk(first, &place);
     if (place == 0 && !add_chunk(core, chunk))
@@ -310,9 +312,11 @@ uint32_t cf_table_take(struct cf_core *core, unsigned class)
 
 /* ── what a row is ── */
 
-static bool is_terminal(enum cf_state state)
+/* CLOSED or FAILED, and nobody is being asked about it. */
+static bool waits(uint32_t flags)
 {
-    return state == CF_STATE_CLOSED || state == CF_STATE_FAILED;
+    enum cf_state state = cf_table_state(flags);
+    return (state == CF_STATE_CLOSED || state == CF_STATE_FAILED) && !(flags & CF_FLAG_ASKED);
 }
 
 static bool is_open(enum cf_state state)
@@ -337,7 +341,7 @@ void cf_table_become(struct cf_core *core, uint32_t slot, uint32_t flags)
     if (after != CF_STATE_FREE)
         core->tally.here[cf_table_kind(flags)][after]++;
     block->live = (uint16_t)(block->live + (after != CF_STATE_FREE) - (before != CF_STATE_FREE));
-    block->terminal = (uint16_t)(block->terminal + is_terminal(after) - is_terminal(before));
+    block->terminal = (uint16_t)(block->terminal + waits(flags) - waits(row->flags));
     block->may_idle &= ~bit;
     if (after == CF_STATE_ACTIVE && !(flags & (CF_FLAG_BUSY | CF_FLAG_ASKED)))
         block->may_idle |= bit;
@@ -379,17 +383,50 @@ void cf_table_give(struct cf_core *core, uint32_t slot)
         bury(core, &cf_table_label(row)->dead);
 }
 
-uint32_t cf_table_find(const struct cf_core *core, const char *id, uint32_t tag, bool *ret_sure)
+cf_handle cf_table_find(const struct cf_core *core, const char *id, size_t len, uint32_t tag, struct cf_seen *ret_seen)
+{
+    struct cf_map_walk walk = cf_map_walk(&core->ids, tag);
+    uint32_t slot, place;
+    *ret_seen = (struct cf_seen){ .sure = true };
+    while ((slot = cf_map_walk_next(&walk)) != CF_MAP_NONE) {
+        const struct cf_chunk *chunk = &core->chunks[cf_table_chunk(slot, &place)];
+        const struct cf_row *row = &chunk->rows[place];
+        __builtin_prefetch(&chunk->gates[place]);       /* it is most likely this one, and then most likely touched: */
+        __builtin_prefetch(&chunk->used_ns[place], 1);  /* so that these come while the row does */
+        uint32_t flags = cf_table_flags(row);
+        if (cf_table_state(flags) == CF_STATE_FREE) {
+            ret_seen->dead = true;
+            continue;
+        }
+        if (memcmp(cf_table_id(row, flags), id, len + 1) != 0)
+            continue;
+        uint32_t gate = __atomic_load_n(&chunk->gates[place], __ATOMIC_ACQUIRE);
+        ret_seen->state = cf_table_state(cf_table_flags(row));
+        if (ret_seen->state != CF_STATE_FREE)           /* else the gate may be that of the slot's next session */
+            return (cf_handle)(gate >> CF_GATE_SHIFT) << 32 | slot;
+        ret_seen->sure = false;
+    }
+    ret_seen->sure = ret_seen->sure && cf_map_walk_sure(&walk);
+    return 0;
+}
+
+/* The first row of the tag that is in limbo. */
+static uint32_t find_dead(const struct cf_core *core, uint32_t tag)
 {
     struct cf_map_walk walk = cf_map_walk(&core->ids, tag);
     uint32_t slot;
-    *ret_sure = true;
-    while ((slot = cf_map_walk_next(&walk)) != CF_MAP_NONE) {
-        const struct cf_row *row = cf_table_row(core, slot);
-        uint32_t flags = cf_table_flags(row);
-        if (cf_table_state(flags) != CF_STATE_FREE && strcmp(cf_table_id(row, flags), id) == 0)
+    while ((slot = cf_map_walk_next(&walk)) != CF_MAP_NONE)
+        if (cf_table_state(cf_table_row(core, slot)->flags) == CF_STATE_FREE)
             return slot;
-    }
-    *ret_sure = cf_map_walk_sure(&walk);
     return CF_TABLE_NO_SLOT;
+}
+
+void cf_table_forget(struct cf_core *core, uint32_t tag)
+{
+    uint32_t slot;
+    while ((slot = find_dead(core, tag)) != CF_TABLE_NO_SLOT) {
+        cf_map_drop(&core->ids, tag, slot);
+        struct cf_row *row = cf_table_row(core, slot);
+        __atomic_store_n(&row->flags, row->flags | CF_FLAG_FORGOTTEN, __ATOMIC_RELEASE);
+    }
 }

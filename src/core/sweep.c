@@ -35,11 +35,16 @@ VECTOR static uint64_t before(const int64_t *used_ns, int64_t cut_ns, int64_t *r
     return (uint64_t)(mask[0] | mask[1] | mask[2] | mask[3]);
 }
 
+static bool may_age(uint32_t flags)
+{
+    return cf_table_state(flags) == CF_STATE_ACTIVE && !(flags & CF_FLAG_ASKED);
+}
+
 static int64_t oldest(const struct cf_row *row)
 {
     int64_t least = CF_NEVER_NS;
     for (int i = 0; i < CF_TABLE_BLOCK; i++)
-        if (cf_table_state(row[i].flags) == CF_STATE_ACTIVE && row[i].created_ns < least)
+        if (may_age(row[i].flags) && row[i].created_ns < least)
             least = row[i].created_ns;
     return least;
 }
@@ -71,7 +76,7 @@ static void refresh_own(const struct cf_core *core, struct cf_block *block, uint
     block->stalest_ns = block->oldest_ns = CF_NEVER_NS;
     for (uint32_t slot = first; slot < first + CF_TABLE_BLOCK; slot++) {
         const struct cf_row *row = cf_table_row(core, slot);
-        if (cf_table_state(row->flags) != CF_STATE_ACTIVE)
+        if (!may_age(row->flags))
             continue;
         struct cf_policy limits = cf_policy_of(core->policies, row, row->flags);
         int64_t idle_ns = cf_policy_later(cf_table_last_used(core, slot), limits.idle_ns);
@@ -97,7 +102,7 @@ static struct cf_due due(const struct cf_core *core, uint32_t slot, const struct
 static struct cf_policy limits_of(const struct cf_core *core, const struct cf_judge *judge, const struct cf_row *row)
 {
     if (judge->all)
-        return *judge->all;
+        return cf_policy_at_least_0(judge->all);
     return cf_policy_of(judge->policies ? judge->policies : core->policies, row, row->flags);
 }
 
@@ -149,7 +154,7 @@ struct cuts {                           /* times before these are due */
 
 static int64_t cut(int64_t now_ns, int64_t limit_ns)
 {
-    return limit_ns == CF_NEVER_NS ? INT64_MIN : now_ns - limit_ns;
+    return limit_ns == CF_NEVER_NS ? INT64_MIN : now_ns - (limit_ns < 0 ? 0 : limit_ns);
 }
 
 static void make_cuts(const struct cf_core *core, const struct cf_judge *judge, struct cuts *ret)

@@ -36,6 +36,7 @@
 #define CF_FLAG_AGE_OWN 0x40u
 #define CF_FLAG_LABEL 0x80u             /* the id lies in a struct cf_label */
 #define CF_FLAG_ASKED 0x100u
+#define CF_FLAG_FORGOTTEN 0x200u        /* in limbo, and the hash of ids knows it no more */
 #define CF_FLAG_KIND_SHIFT 12
 #define CF_FLAG_REASON_SHIFT 16
 
@@ -71,7 +72,7 @@ struct cf_block {
     uint64_t may_idle;                  /* a bit for each row that idleness may end: ACTIVE, not busy, not asked */
     struct cf_note *notes;
     uint16_t live;                      /* rows that are not FREE */
-    uint16_t terminal;                  /* CLOSED and FAILED ones */
+    uint16_t terminal;                  /* CLOSED and FAILED ones that nobody is being asked about */
     uint16_t class;
 };
 
@@ -255,9 +256,16 @@ bool cf_table_reserve(struct cf_core *core, unsigned class) __attribute__((warn_
 uint32_t cf_table_take(struct cf_core *core, unsigned class);
 /* Gives a row's slot back, its label and note as well. */
 void cf_table_give(struct cf_core *core, uint32_t slot);
-/* The slot of the id, or CF_TABLE_NO_SLOT.  Beside the owner, a slot may be freed as it is found, and that there is none is
- * certain only if *ret_sure. */
-uint32_t cf_table_find(const struct cf_core *core, const char *id, uint32_t tag, bool *ret_sure);
+/* What a look-up has met. */
+struct cf_seen {
+    enum cf_state state;                /* of what was found */
+    bool sure;                          /* what was not found is not there; beside the owner it may have been moved meanwhile */
+    bool dead;                          /* there are rows of this tag in limbo */
+};
+/* The handle of the id, or 0; SHARED. */
+cf_handle cf_table_find(const struct cf_core *core, const char *id, size_t len, uint32_t tag, struct cf_seen *ret_seen);
+/* Takes rows of this tag that are in limbo out of the hash.  Else an id that comes and goes would fill a page with them. */
+void cf_table_forget(struct cf_core *core, uint32_t tag);
 
 /* Memory of the table's own. */
 void *cf_table_alloc(struct cf_core *core, size_t bytes);
@@ -279,6 +287,8 @@ struct cf_workspace *cf_workspaces_at(const struct cf_core *core, uint32_t numbe
 
 /* since + span, CF_NEVER_NS when that is more than fits.  Neither is negative. */
 int64_t cf_policy_later(int64_t since_ns, int64_t span_ns);
+/* Below 0 counts as 0. */
+struct cf_policy cf_policy_at_least_0(const struct cf_policy *policy);
 /* The limits in force for a row. */
 struct cf_policy cf_policy_of(const struct cf_policy *policies, const struct cf_row *row, uint32_t flags);
 /* A row may end by a rule from now on: its block must know. */

@@ -341,9 +341,27 @@ static void what_left_is_not_active_whatever_it_is_called(void **state)
     assert_int_equal(cf_core_touch(*state, one, T0, CF_TOUCH_COMMAND), CF_E_GONE);
 }
 
+/* Nothing leaves limbo meanwhile, and the hash must not fill up with one id. */
+static void an_id_that_comes_and_goes_is_always_admitted(void **state)
+{
+    size_t before = cf_core_bytes(*state);
+    cf_handle last = 0, found;
+    for (int i = 0; i < 3000; i++) {
+        last = start(*state, i % 3 ? "main" : LONG_ID, T0);
+        if (i < 2999)
+            cf_core_gone(*state, last);
+    }
+    assert_true(cf_core_find(*state, "main", &found) && found == last);
+    assert_true(cf_core_bytes(*state) < before + 3000 * 256);
+    cf_core_limbo_close(*state);
+    assert_true(cf_core_limbo_free(*state, SIZE_MAX));
+    assert_true(cf_core_find(*state, "main", &found) && found == last);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        TEST_SHARED("an id that comes and goes is always admitted", an_id_that_comes_and_goes_is_always_admitted),
         TEST_SHARED("a reader may read a name until limbo is freed", a_reader_may_read_a_name_until_limbo_is_freed),
         TEST("without readers a name's memory goes with its session", a_reader_may_read_a_name_until_limbo_is_freed),
         TEST_SHARED("a slot in limbo is nobody's", a_slot_in_limbo_is_nobodys),

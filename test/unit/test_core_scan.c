@@ -436,6 +436,41 @@ static void a_drop_ends_each_once(void **state)
     assert_int_equal(cf_core_drop(*state, due, 0), 0);
 }
 
+static void who_is_asked_has_no_next_moment(void **state)
+{
+    cf_handle one = start(*state, "one", T0), two = start(*state, "two", T0);
+    assert_true(cf_core_ask(*state, one, CF_REASON_AGE));
+    cf_core_left(*state, two, CF_STATE_CLOSED, NULL);
+    assert_true(cf_core_ask(*state, two, CF_REASON_CLOSED));
+    expect_nobody(*state, INT64_MAX);
+    assert_true(cf_core_next_due(*state) == CF_NEVER_NS);
+    cf_core_asked(*state, one);
+    assert_true(cf_core_next_due(*state) == T0 + IDLE + 1);
+    cf_core_asked(*state, two);
+    assert_true(cf_core_next_due(*state) == 0);
+}
+
+static void a_negative_limit_of_a_judge_counts_as_zero(void **state)
+{
+    static const struct cf_policy negative = { -10 * S, CF_NEVER_NS }, least = { INT64_MIN, INT64_MIN };
+    const struct cf_policy proposed[CF_KINDS] = { negative, negative };
+    const struct cf_judge judges[] = {
+        { .now_ns = T0, .all = &negative }, { .now_ns = T0, .all = &least }, { .now_ns = T0, .policies = proposed },
+    };
+    struct cf_due due;
+    cf_handle one = start(*state, "one", T0);
+    for (size_t i = 0; i < sizeof judges / sizeof *judges; i++) {
+        struct cf_judge later = judges[i];
+        uint32_t cursor = 0;
+        assert_int_equal(cf_core_scan(*state, &judges[i], &cursor, UINT32_MAX, &due, 1), 0);
+        assert_false(cf_core_judge_one(*state, one, &judges[i], &due));
+        later.now_ns++;
+        cursor = 0;
+        assert_int_equal(cf_core_scan(*state, &later, &cursor, UINT32_MAX, &due, 1), 1);
+        assert_true(cf_core_judge_one(*state, one, &later, &due));
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -454,6 +489,8 @@ int main(void)
         TEST("S2.3: who goes while it is asked about goes", who_goes_while_asked_goes),
         TEST("S2.3: who starts while it is asked about is judged afterwards",
              who_starts_while_asked_is_judged_afterwards),
+        TEST("who is asked about has no next moment", who_is_asked_has_no_next_moment),
+        TEST("S2.2: a negative limit of a judge counts as zero", a_negative_limit_of_a_judge_counts_as_zero),
         TEST("a proposal is a question and changes nothing", a_proposal_is_only_a_question),
         TEST("S2.2: one rule for all overrides own limits and spares the busy", one_rule_for_all_spares_the_busy_only),
         TEST("S2.2: a judge before the beginning of time ends nobody but who is closed",
