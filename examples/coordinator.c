@@ -26,15 +26,18 @@ int main(void)
     if (curfew_table_new(&options, &table, &error) != 0 || curfew_sweeper_start(table, &error) != 0 ||
         curfew_session_create(table, &(struct curfew_new){ .id = "alice" }, &alice, &error) != 0 ||
         curfew_session_create(table, &(struct curfew_new){ .id = "bob" }, &bob, &error) != 0 ||
-        curfew_coordinator_new(table, &window) != 0 || curfew_switch(window, bob) != 0 || curfew_switch(window, alice) != 0)
+        curfew_coordinator_new(table, &window) != 0 || curfew_switch(window, bob) != 0 ||
+        curfew_switch(window, alice) != 0)
         return fprintf(stderr, "coordinator: %s\n", error.text), 1;
     for (int i = 0; i < 12; i++) {                      /* 1.2 seconds in which only alice talks */
         usleep(100 * 1000);
         if (curfew_current(window, &current) == 0)
             curfew_session_touch(table, current, CURFEW_TOUCH_MESSAGE);
     }
-    curfew_cleanup_inactive(table, CURFEW_S_NS, &removed);      /* who has not been used for a second; the sweeper waits */
-    printf("Cleaned up %zu sessions; alice is %s\n", removed, curfew_session_find(table, "alice", &alice) == 0 ? "here" : "gone");
+    /* who has not been used for a second; the sweeper waits */
+    curfew_cleanup_inactive(table, CURFEW_S_NS, &removed);
+    printf("Cleaned up %zu sessions; alice is %s\n", removed,
+           curfew_session_find(table, "alice", &alice) == 0 ? "here" : "gone");
     curfew_coordinator_free(&window);
     curfew_table_free(&table);                          /* ends alice as well */
     return 0;

@@ -183,17 +183,17 @@ struct curfew_limits {
 enum curfew_verdict { CURFEW_GO_ON = 0, CURFEW_KEEP = 1 };
 
 struct curfew_callbacks {
-    /* Asked before a session ends, to export it or to keep it.  It still has its state and may be touched; when a touch
-     * meanwhile means that it is no longer due, it stays.  CURFEW_KEEP keeps it until the next sweep asks again; with
-     * REQUESTED and SHUTDOWN the answer is not heeded: somebody decided.  A session is asked about by one thread at a time.
-     * `info` is borrowed for the call; info->reason is why it would end.  May be NULL. */
+    /* Asked before a session ends, to export it or to keep it.  It still has its state and may be touched; when a
+     * touch meanwhile means that it is no longer due, it stays.  CURFEW_KEEP keeps it until the next sweep asks
+     * again; with REQUESTED and SHUTDOWN the answer is not heeded: somebody decided.  A session is asked about by
+     * one thread at a time.  `info` is borrowed for the call; info->reason is why it would end.  May be NULL. */
     int (*before_end)(void *context, const struct curfew_info *info);
-    /* Told once for each session that ends, in state ENDING: it can no longer be found, touched or kept, and its id is free
-     * as soon as this returns.  Delete here what you saved, and free info->user.  A negative answer is counted in
-     * cleanup_errors; the session is gone all the same.  May be NULL. */
+    /* Told once for each session that ends, in state ENDING: it can no longer be found, touched or kept, and its id
+     * is free as soon as this returns.  Delete here what you saved, and free info->user.  A negative answer is
+     * counted in cleanup_errors; the session is gone all the same.  May be NULL. */
     int (*after_end)(void *context, const struct curfew_info *info);
-    /* One line of text for a person, without a newline: 0 error, 1 warning, 2 information, 3 debugging.  Borrowed for the
-     * call.  NULL: the library is silent. */
+    /* One line of text for a person, without a newline: 0 error, 1 warning, 2 information, 3 debugging.  Borrowed
+     * for the call.  NULL: the library is silent. */
     void (*log)(void *context, int level, const char *text);
     void *context;
     void *reserved[4];                  /* NULL; later versions may give them a meaning */
@@ -209,14 +209,16 @@ struct curfew_allocator {
 
 struct curfew_options {
     size_t size;                        /* sizeof(struct curfew_options): later versions add members at the end */
-    const struct curfew_kind *kinds;    /* at most CURFEW_KINDS_MAX; standard: one, "session", idle 3600 s, age 86400 s */
+    const struct curfew_kind *kinds;    /* at most CURFEW_KINDS_MAX; standard: one, "session", idle 3600 s, age
+                                         * 86400 s */
     size_t kind_count;
     struct curfew_limits limits;        /* standard: 1000, 1000, UINT32_MAX */
-    struct curfew_policy emergency;     /* who goes when max_sessions or max_active is reached; standard: 300 s, 3600 s */
+    struct curfew_policy emergency;     /* who goes when max_sessions or max_active is reached; standard: 300 s,
+                                         * 3600 s */
     int64_t sweep_interval_ns;          /* of the sweeper; standard: 60 s; at least 1 ms */
     bool cleanup_on_shutdown;           /* curfew_shutdown ends every session; standard: true */
-    int64_t (*clock)(void *context);    /* nanoseconds, NULL: the standard clock.  Must be callable from any thread.  May
-                                         * stand still; when it goes backwards nobody ends for it */
+    int64_t (*clock)(void *context);    /* nanoseconds, NULL: the standard clock.  Must be callable from any thread.
+                                         * May stand still; when it goes backwards nobody ends for it */
     void *clock_context;
     struct curfew_callbacks callbacks;
     struct curfew_allocator allocator;  /* take NULL: the standard one */
@@ -237,7 +239,8 @@ CURFEW_API void curfew_table_free(struct curfew_table **table);
 
 /* Replaces the limits, the emergency rules, or one kind's policy.  Sessions without a limit of their own follow at
  * once.  CURFEW_E_INVALID: a negative duration, or no such kind. */
-CURFEW_API int curfew_limits_set(struct curfew_table *table, const struct curfew_limits *limits, struct curfew_error *error);
+CURFEW_API int curfew_limits_set(struct curfew_table *table, const struct curfew_limits *limits,
+                                 struct curfew_error *error);
 CURFEW_API int curfew_emergency_set(struct curfew_table *table, const struct curfew_policy *emergency,
                                     struct curfew_error *error);
 CURFEW_API int curfew_policy_set(struct curfew_table *table, unsigned kind, const struct curfew_policy *policy,
@@ -247,40 +250,45 @@ CURFEW_API int curfew_policy_get(struct curfew_table *table, unsigned kind, stru
 /* ── sessions ── */
 
 struct curfew_new {
-    const char *id;                     /* 1 to 95 bytes; NULL: one is made ("s-" and a number) that this table never makes again */
+    const char *id;                     /* 1 to 95 bytes; NULL: one is made ("s-" and a number) that this table
+                                         * never makes again */
     const char *workspace;              /* 1 to 64 bytes; NULL: "default" */
     unsigned kind;                      /* index into the options' kinds */
-    bool starting;                      /* it begins as STARTING, never due until curfew_session_started; else as ACTIVE */
+    bool starting;                      /* it begins as STARTING, never due until curfew_session_started; else as
+                                         * ACTIVE */
     int64_t idle_ns, age_ns;            /* its own limits; 0: its kind's, also when those change later */
     void *user;                         /* given back in struct curfew_info; the library never looks at it */
     uint64_t reserved[4];               /* 0; later versions may give them a meaning */
 };
 
-/* Makes a session.  At max_sessions or max_active an emergency cleanup runs first, on this thread and with its callbacks
- * (not from within a callback: then the limit answers at once).  CURFEW_E_INVALID, CURFEW_E_EXISTS,
+/* Makes a session.  At max_sessions or max_active an emergency cleanup runs first, on this thread and with its
+ * callbacks (not from within a callback: then the limit answers at once).  CURFEW_E_INVALID, CURFEW_E_EXISTS,
  * CURFEW_E_WORKSPACE_FULL, CURFEW_E_TOO_MANY_ACTIVE, CURFEW_E_TOO_MANY_SESSIONS, CURFEW_E_SHUTTING_DOWN,
  * CURFEW_E_NO_MEMORY. */
-CURFEW_API int curfew_session_create(struct curfew_table *table, const struct curfew_new *want, curfew_session *ret_session,
-                                     struct curfew_error *error) CURFEW_CHECKED;
+CURFEW_API int curfew_session_create(struct curfew_table *table, const struct curfew_new *want,
+                                     curfew_session *ret_session, struct curfew_error *error) CURFEW_CHECKED;
 /* STARTING → ACTIVE; a touch as well.  CURFEW_E_GONE, CURFEW_E_NOT_READY. */
 CURFEW_API int curfew_session_started(struct curfew_table *table, curfew_session session);
 
 /* The handle of an id.  No session that is ENDING is found.  Takes no lock.  CURFEW_E_NOT_FOUND, also for an id of the
  * wrong form. */
-CURFEW_API int curfew_session_find(struct curfew_table *table, const char *id, curfew_session *ret_session) CURFEW_CHECKED;
+CURFEW_API int curfew_session_find(struct curfew_table *table, const char *id,
+                                   curfew_session *ret_session) CURFEW_CHECKED;
 /* A copy of what is known; `size` is sizeof *ret_info.  CURFEW_E_GONE. */
 CURFEW_API int curfew_session_get(struct curfew_table *table, curfew_session session, struct curfew_info *ret_info,
                                   size_t size) CURFEW_CHECKED;
-/* Walks the sessions, in no order: start with *cursor 0; CURFEW_E_NOT_FOUND at the end.  Sessions may come and go on the
- * way; one that is here all the time is seen once. */
-CURFEW_API int curfew_session_next(struct curfew_table *table, uint64_t *cursor, curfew_session *ret_session) CURFEW_CHECKED;
+/* Walks the sessions, in no order: start with *cursor 0; CURFEW_E_NOT_FOUND at the end.  Sessions may come and go
+ * on the way; one that is here all the time is seen once. */
+CURFEW_API int curfew_session_next(struct curfew_table *table, uint64_t *cursor,
+                                   curfew_session *ret_session) CURFEW_CHECKED;
 
 /* Moves last_used to now; never backwards.  Wait-free, a few nanoseconds beside the clock's own.  When several threads
  * touch one session at the same time it keeps the time of one of them.  CURFEW_E_GONE, also in ENDING;
  * CURFEW_E_NOT_READY in CLOSED and FAILED. */
 CURFEW_API int curfew_session_touch(struct curfew_table *table, curfew_session session, enum curfew_touch cause);
 /* The same at a time that the caller has read already from the table's clock. */
-CURFEW_API int curfew_session_touch_at(struct curfew_table *table, curfew_session session, enum curfew_touch cause, int64_t now_ns);
+CURFEW_API int curfew_session_touch_at(struct curfew_table *table, curfew_session session, enum curfew_touch cause,
+                                       int64_t now_ns);
 /* Find and touch in one.  CURFEW_E_NOT_FOUND, and as above. */
 CURFEW_API int curfew_session_touch_id(struct curfew_table *table, const char *id, enum curfew_touch cause);
 
@@ -291,16 +299,16 @@ CURFEW_API int curfew_session_busy(struct curfew_table *table, curfew_session se
 CURFEW_API int curfew_session_close(struct curfew_table *table, curfew_session session);
 CURFEW_API int curfew_session_fail(struct curfew_table *table, curfew_session session, const char *reason);
 
-/* Ends it now, reason REQUESTED, with its callbacks on this thread.  When another thread is in a callback about it, the end is
- * decided on return and that thread completes it.  CURFEW_E_GONE, also when it is ENDING already. */
+/* Ends it now, reason REQUESTED, with its callbacks on this thread.  When another thread is in a callback about it,
+ * the end is decided on return and that thread completes it.  CURFEW_E_GONE, also when it is ENDING already. */
 CURFEW_API int curfew_session_end(struct curfew_table *table, curfew_session session);
 
 /* ── ending what is due ── */
 
 /* Ends everybody who is due now, with their callbacks on this thread; *ret_ended (may be NULL) is how many went. */
 CURFEW_API int curfew_sweep(struct curfew_table *table, size_t *ret_ended);
-/* Ends every session, of whatever kind, that is not busy and was last used strictly longer ago than max_age_ns, reason IDLE,
- * and those that are CLOSED or FAILED.  CURFEW_E_INVALID: negative. */
+/* Ends every session, of whatever kind, that is not busy and was last used strictly longer ago than max_age_ns,
+ * reason IDLE, and those that are CLOSED or FAILED.  CURFEW_E_INVALID: negative. */
 CURFEW_API int curfew_cleanup_inactive(struct curfew_table *table, int64_t max_age_ns, size_t *ret_ended);
 /* The earliest time of the table's clock at which a sweep would end somebody: 0 when a CLOSED or FAILED one waits,
  * CURFEW_NEVER_NS when none will.  For an event loop that sweeps by itself. */
@@ -317,20 +325,21 @@ struct curfew_planned {
 
 struct curfew_plan_query {
     int64_t within_ns;                  /* who would end until now + within_ns, if nothing touches it; 0: now */
-    const struct curfew_policy *policies;       /* a policy for each kind instead of those in force, or NULL.  Own limits
-                                                 * of sessions stay */
+    const struct curfew_policy *policies;       /* a policy for each kind instead of those in force, or NULL.  Own
+                                                 * limits of sessions stay */
 };
 
 /* Who would end, when and why, without ending anybody: the first `max` of them in the order of their moments.
  * *ret_count is how many were written, *ret_total (may be NULL) how many there are.  NULL query: those due now.
  * CURFEW_E_INVALID, CURFEW_E_NO_MEMORY. */
-CURFEW_API int curfew_plan(struct curfew_table *table, const struct curfew_plan_query *query, struct curfew_planned *ret_planned,
-                           size_t max, size_t *ret_count, size_t *ret_total, struct curfew_error *error) CURFEW_CHECKED;
+CURFEW_API int curfew_plan(struct curfew_table *table, const struct curfew_plan_query *query,
+                           struct curfew_planned *ret_planned, size_t max, size_t *ret_count, size_t *ret_total,
+                           struct curfew_error *error) CURFEW_CHECKED;
 
-/* The sweeper: a thread that sweeps every interval while there are sessions, and sleeps while there are none.  Starting
- * one that runs does nothing.  Stopping waits until it has stopped, unless it is called from the sweeper's own callback: then
- * it stops after that.  The interval counts from the setting on and never puts off a sweep that is due before.
- * CURFEW_E_INVALID (interval below 1 ms), CURFEW_E_SYSTEM, CURFEW_E_SHUTTING_DOWN. */
+/* The sweeper: a thread that sweeps every interval while there are sessions, and sleeps while there are none.
+ * Starting one that runs does nothing.  Stopping waits until it has stopped, unless it is called from the sweeper's
+ * own callback: then it stops after that.  The interval counts from the setting on and never puts off a sweep that
+ * is due before.  CURFEW_E_INVALID (interval below 1 ms), CURFEW_E_SYSTEM, CURFEW_E_SHUTTING_DOWN. */
 CURFEW_API int curfew_sweeper_start(struct curfew_table *table, struct curfew_error *error);
 CURFEW_API int curfew_sweeper_stop(struct curfew_table *table);
 CURFEW_API int curfew_sweeper_interval_set(struct curfew_table *table, int64_t interval_ns, struct curfew_error *error);
@@ -368,10 +377,11 @@ struct curfew_coordinator;
 
 /* The table must outlive it.  Freed by curfew_coordinator_free, which ends no session, sets *coordinator to NULL and
  * ignores NULL; no other call on this coordinator may run or follow.  CURFEW_E_NO_MEMORY. */
-CURFEW_API int curfew_coordinator_new(struct curfew_table *table, struct curfew_coordinator **ret_coordinator) CURFEW_CHECKED;
+CURFEW_API int curfew_coordinator_new(struct curfew_table *table,
+                                      struct curfew_coordinator **ret_coordinator) CURFEW_CHECKED;
 CURFEW_API void curfew_coordinator_free(struct curfew_coordinator **coordinator);
-/* Makes a session the current one, and touches it.  Session 0: none is current.  As curfew_session_touch; the current one
- * stays then. */
+/* Makes a session the current one, and touches it.  Session 0: none is current.  As curfew_session_touch; the
+ * current one stays then. */
 CURFEW_API int curfew_switch(struct curfew_coordinator *coordinator, curfew_session session);
 /* The current session.  CURFEW_E_NOT_FOUND: there is none; CURFEW_E_GONE: it has ended or is ENDING. */
 CURFEW_API int curfew_current(struct curfew_coordinator *coordinator, curfew_session *ret_session) CURFEW_CHECKED;

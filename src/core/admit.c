@@ -28,7 +28,8 @@ struct names {
     uint32_t workspace;                 /* number, or CF_MAP_NONE */
 };
 
-static int check_form(const struct cf_core *core, const struct cf_admission *want, struct names *ret, struct cf_error *error)
+static int check_form(const struct cf_core *core, const struct cf_admission *want,
+                      struct names *ret, struct cf_error *error)
 {
     int rc = check_name(want->id, CF_ID_MAX, "id", &ret->id_len, error);
     if (rc == 0)
@@ -47,7 +48,8 @@ static int look_up(struct cf_core *core, const struct cf_admission *want, struct
     names->id_tag = cf_map_tag(&core->key, want->id, names->id_len);
     cf_map_prefetch(&core->ids, names->id_tag);
     names->workspace = core->last_workspace;            /* most often the same as for the one before */
-    if (names->workspace == CF_MAP_NONE || strcmp(cf_workspaces_at(core, names->workspace)->name, want->workspace) != 0) {
+    if (names->workspace == CF_MAP_NONE ||
+        strcmp(cf_workspaces_at(core, names->workspace)->name, want->workspace) != 0) {
         names->workspace_tag = cf_map_tag(&core->key, want->workspace, names->workspace_len);
         names->workspace = cf_workspaces_find(core, want->workspace, names->workspace_tag);
     }
@@ -71,13 +73,16 @@ static int check_limits(const struct cf_core *core, const char *name, uint32_t n
     const struct cf_limits *limits = &core->limits;
     uint32_t inside = number == CF_MAP_NONE ? 0 : cf_workspaces_at(core, number)->count;
     if (inside >= limits->max_per_workspace)
-        return cf_error_set(error, CF_E_WORKSPACE_FULL, "workspace", "workspace %s has %u sessions, and %u is the most it may have",
+        return cf_error_set(error, CF_E_WORKSPACE_FULL, "workspace",
+                            "workspace %s has %u sessions, and %u is the most it may have",
                             name, inside, limits->max_per_workspace);
     if (active(core) >= limits->max_active)
-        return cf_error_set(error, CF_E_TOO_MANY_ACTIVE, NULL, "there are %u active sessions, and %u is the most there may be",
+        return cf_error_set(error, CF_E_TOO_MANY_ACTIVE, NULL,
+                            "there are %u active sessions, and %u is the most there may be",
                             active(core), limits->max_active);
     if (core->count >= limits->max_sessions)
-        return cf_error_set(error, CF_E_TOO_MANY_SESSIONS, NULL, "there are %u sessions, and %u is the most there may be",
+        return cf_error_set(error, CF_E_TOO_MANY_SESSIONS, NULL,
+                            "there are %u sessions, and %u is the most there may be",
                             core->count, limits->max_sessions);
     return 0;
 }

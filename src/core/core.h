@@ -1,13 +1,13 @@
 /* core.h: the table of sessions and the rules by which they end.
  *
- * No I/O, no clock, no threads, no memory beyond its own: the time is an argument (nanoseconds on a monotonic clock,
- * never negative; a negative one counts as 0), ids are made by the caller.  A touch stores one time; a sweep looks at
- * two numbers for each block of 64 rows and reads the rows of those blocks only where somebody may be due.  There are no
- * timers, and nothing is ever moved when the table grows.
+ * No I/O, no clock, no threads, no memory beyond its own: the time is an argument (nanoseconds on a monotonic
+ * clock, never negative; a negative one counts as 0), ids are made by the caller.  A touch stores one time; a sweep
+ * looks at two numbers for each block of 64 rows and reads the rows of those blocks only where somebody may be due.
+ * There are no timers, and nothing is ever moved when the table grows.
  *
- * One owner calls it, or several under one lock.  The functions marked SHARED may run beside the owner, on any thread, if
- * the owner said so (`shared` in the options) and each such call lies inside a section that the owner can wait for: see
- * cf_core_limbo_close.
+ * One owner calls it, or several under one lock.  The functions marked SHARED may run beside the owner, on any
+ * thread, if the owner said so (`shared` in the options) and each such call lies inside a section that the owner
+ * can wait for: see cf_core_limbo_close.
  *
  * A function that takes a handle does nothing when the handle is stale or the row's state does not allow it: a late
  * event about a session that is gone is ordinary, not an error. */
@@ -108,7 +108,8 @@ struct cf_due {
     cf_handle handle;
     enum cf_reason reason;              /* CF_REASON_IDLE, AGE, CLOSED, FAILED, or LIMIT in an emergency; when both
                                          * idle and age are past, the one that was past first */
-    int64_t when_ns;                    /* that rule's moment: due from the nanosecond after it on; 0 for CLOSED, FAILED */
+    int64_t when_ns;                    /* that rule's moment: due from the nanosecond after it on; 0 for CLOSED,
+                                         * FAILED */
     int64_t idle_for_ns;                /* since last_used; 0 when the clock is behind it */
 };
 
@@ -125,8 +126,9 @@ struct cf_core_options {
     struct cf_limits limits;
     const struct cf_policy *policies;   /* one for each kind; copied */
     unsigned kinds;                     /* 1 to CF_KINDS_MAX */
-    uint64_t seed;                      /* keys the hashes of ids and workspace names.  Whoever lets strangers choose names
-                                         * gives a random number, so that nobody can choose names that collide */
+    uint64_t seed;                      /* keys the hashes of ids and workspace names.  Whoever lets strangers
+                                         * choose names gives a random number, so that nobody can choose names that
+                                         * collide */
     bool shared;                        /* SHARED functions run beside the owner: what is freed goes to limbo first */
     const struct cf_core_allocator *allocator;  /* copied; NULL: malloc and free */
 };
@@ -162,9 +164,9 @@ enum cf_found cf_core_find_shared(const struct cf_core *core, const char *id, cf
 /* SHARED.  CF_STATE_FREE when the handle is stale. */
 enum cf_state cf_core_state(const struct cf_core *core, cf_handle handle);
 
-/* SHARED, wait-free.  Moves last_used of a STARTING or ACTIVE row.  Never backwards: an older `now_ns` moves nothing; of
- * touches at the same time one stays.  COMMAND and INPUT count a message, also then.  0, CF_E_GONE (stale, ENDING) or
- * CF_E_NOT_READY (CLOSED, FAILED). */
+/* SHARED, wait-free.  Moves last_used of a STARTING or ACTIVE row.  Never backwards: an older `now_ns` moves
+ * nothing; of touches at the same time one stays.  COMMAND and INPUT count a message, also then.  0, CF_E_GONE
+ * (stale, ENDING) or CF_E_NOT_READY (CLOSED, FAILED). */
 int cf_core_touch(struct cf_core *core, cf_handle handle, int64_t now_ns, enum cf_touch cause);
 
 /* A busy session has no idle deadline; both edges touch (cause STATE, no message).  ACTIVE rows only; in ENDING the
@@ -185,15 +187,17 @@ void cf_core_asked(struct cf_core *core, cf_handle handle);
 struct cf_judge {
     int64_t now_ns;
     const struct cf_policy *policies;   /* one for each kind, instead of those in force; NULL: those in force */
-    const struct cf_policy *all;        /* one for all, also for sessions with limits of their own, but for busy ones; NULL */
+    const struct cf_policy *all;        /* one for all, also for sessions with limits of their own, but for busy
+                                         * ones; NULL */
     enum cf_reason reason;              /* given instead of IDLE and AGE; CF_REASON_NONE: not */
 };
 
 #define CF_SCAN_END UINT32_MAX
 /* Lists who is due by this judge: CLOSED and FAILED rows always, STARTING and ENDING rows never, a busy row only by
  * age.  idle: strictly now - last_used > idle (S0.14); age: strictly now - created > age.
- * Begins at *cursor (0 at first), looks at no more than `blocks` blocks of 64 rows, and writes at most `max`.  *cursor is
- * where to go on, CF_SCAN_END when all was seen.  One that is due all the time is listed once in a walk. */
+ * Begins at *cursor (0 at first), looks at no more than `blocks` blocks of 64 rows, and writes at most `max`.
+ * *cursor is where to go on, CF_SCAN_END when all was seen.  One that is due all the time is listed once in a
+ * walk. */
 size_t cf_core_scan(struct cf_core *core, const struct cf_judge *judge, uint32_t *cursor, uint32_t blocks,
                     struct cf_due *ret, size_t max);
 /* The whole table by the rules in force, or by the emergency's (reason LIMIT; never a busy row).  Returns how many were
@@ -228,11 +232,12 @@ const struct cf_tally *cf_core_tally(const struct cf_core *core);
 
 /* ── limbo: what was freed while SHARED functions may still look at it ──
  *
- * What is freed collects.  cf_core_limbo_close puts what has collected aside as the batch that waits, if none waits yet.
- * The owner then sees to it that every section that had begun before has ended, and calls cf_core_limbo_free, which makes
- * up to `pieces` slots and blocks of memory of the batch free: slots can be taken again, memory is given back.  True when nothing waits any more.  A slot in
- * limbo still has its place in the hash of ids, so that a sweep need not wait for that memory; its end costs some 100 ns
- * here instead.  Without `shared` there is no limbo. */
+ * What is freed collects.  cf_core_limbo_close puts what has collected aside as the batch that waits, if none waits
+ * yet.  The owner then sees to it that every section that had begun before has ended, and calls cf_core_limbo_free,
+ * which makes up to `pieces` slots and blocks of memory of the batch free: slots can be taken again, memory is
+ * given back.  True when nothing waits any more.  A slot in limbo still has its place in the hash of ids, so that a
+ * sweep need not wait for that memory; its end costs some 100 ns here instead.  Without `shared` there is no
+ * limbo. */
 size_t cf_core_limbo_collected(const struct cf_core *core);    /* pieces: rows, or 64 bytes of other memory */
 bool cf_core_limbo_waiting(const struct cf_core *core);
 void cf_core_limbo_close(struct cf_core *core);

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#define MESSAGES_MAX (UINT32_MAX - 0xffff)      /* so far from the end that no number of threads counts past it at once */
+/* so far from the end that no number of threads counts past it at once */
+#define MESSAGES_MAX (UINT32_MAX - 0xffff)
 
 static uint32_t with_state(uint32_t flags, enum cf_state state)
 {
@@ -78,8 +79,8 @@ static void count_message(struct cf_row *row)
         __atomic_fetch_add(&row->messages, 1, __ATOMIC_RELAXED);
 }
 
-/* The one place where activity moves.  Between the look at the gate and the store the session may have ended: limbo keeps
- * its slot from being another session's by then. */
+/* The one place where activity moves.  Between the look at the gate and the store the session may have ended: limbo
+ * keeps its slot from being another session's by then. */
 int cf_core_touch(struct cf_core *core, cf_handle handle, int64_t now_ns, enum cf_touch cause)
 {
     bool open;

@@ -1,13 +1,15 @@
-/* map.h: a hash from tags to numbers of rows that lie elsewhere, which grows by small steps and can be read while it does.
+/* map.h: a hash from tags to numbers of rows that lie elsewhere, which grows by small steps and can be read while
+ * it does.
  *
- * A tag is 32 bits of a keyed hash of the row's name.  The map stores tag and row number only: whoever looks a name up walks
- * the rows of that tag and compares the names.
+ * A tag is 32 bits of a keyed hash of the row's name.  The map stores tag and row number only: whoever looks a name
+ * up walks the rows of that tag and compares the names.
  *
- * It is an extendible hash: the upper bits of a tag pick a page of 512 cells from a directory, the lower ones a cell to
- * begin at.  A page that is too full is split in two by the next bit of its tags, so that the longest step of its growth
- * copies one page (1 to 2 µs) or the directory (8 bytes for some 300 rows), whatever its size; a table of twice the size
- * that is filled bit by bit from the old one would do as well, and have both in memory at once.  (R. Fagin et al., Extendible
- * Hashing, ACM TODS 4(3), 1979.)  Within a page: linear probing, deletion by backward shift, so that no tombstones pile up.
+ * It is an extendible hash: the upper bits of a tag pick a page of 512 cells from a directory, the lower ones a
+ * cell to begin at.  A page that is too full is split in two by the next bit of its tags, so that the longest step
+ * of its growth copies one page (1 to 2 µs) or the directory (8 bytes for some 300 rows), whatever its size; a
+ * table of twice the size that is filled bit by bit from the old one would do as well, and have both in memory at
+ * once.  (R. Fagin et al., Extendible Hashing, ACM TODS 4(3), 1979.)  Within a page: linear probing, deletion by
+ * backward shift, so that no tombstones pile up.
  *
  * One owner changes it.  cf_map_walk and its two companions may run beside the owner, if what is buried is kept until
  * they have ended. */
@@ -50,11 +52,11 @@ struct cf_map_key {
 
 /* A 128-bit key from a seed of 64. */
 struct cf_map_key cf_map_key_from(uint64_t seed);
-/* 32 bits of a keyed hash of the bytes: words of text and key are multiplied to 128 bits and the halves folded, the construction
- * of wyhash (Wang Yi, 2019).  Whoever does not know the key cannot choose names that collide by any way that is known, which
- * is less than SipHash proves; and what a flood of equal tags could do is bounded: a walk looks at one page, and a page that no
- * split relieves refuses.  A look-up's speed is how many of them the processor overlaps, and with SipHash's 130 instructions more
- * it was a fifth slower at a million rows. */
+/* 32 bits of a keyed hash of the bytes: words of text and key are multiplied to 128 bits and the halves folded, the
+ * construction of wyhash (Wang Yi, 2019).  Whoever does not know the key cannot choose names that collide by any
+ * way that is known, which is less than SipHash proves; and what a flood of equal tags could do is bounded: a walk
+ * looks at one page, and a page that no split relieves refuses.  A look-up's speed is how many of them the
+ * processor overlaps, and with SipHash's 130 instructions more it was a fifth slower at a million rows. */
 uint32_t cf_map_tag(const struct cf_map_key *key, const char *bytes, size_t len);
 
 /* An empty map of one page.  False: no memory. */

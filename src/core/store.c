@@ -41,8 +41,9 @@ void cf_table_dealloc(struct cf_core *core, void *memory, size_t bytes)
 
 /* ── limbo ── */
 
-/* Pages of the maps are as large as the system's and taken and given one by one: in slabs they share the large pages that a
- * big allocation may get, and a look-up misses one translation less.  A slab is touched page by page, as they are needed. */
+/* Pages of the maps are as large as the system's and taken and given one by one: in slabs they share the large
+ * pages that a big allocation may get, and a look-up misses one translation less.  A slab is touched page by page,
+ * as they are needed. */
 static bool add_slab(struct cf_core *core)
 {
     struct cf_pool *pool = &core->pool;
@@ -265,7 +266,8 @@ static bool add_chunk(struct cf_core *core, uint32_t number)
 {
     struct cf_chunk *chunk = &core->chunks[number];
     size_t slots = (size_t)CF_TABLE_BLOCK << number;
-    size_t used = slots * sizeof *chunk->used_ns, gates = slots * sizeof *chunk->gates, rows = slots * sizeof *chunk->rows;
+    size_t used = slots * sizeof *chunk->used_ns, gates = slots * sizeof *chunk->gates,
+           rows = slots * sizeof *chunk->rows;
     size_t bytes = LINE_BYTES + used + gates + rows + slots / CF_TABLE_BLOCK * sizeof *chunk->blocks;
     char *memory = cf_table_alloc(core, bytes);
     if (!memory)
@@ -290,7 +292,8 @@ bool cf_table_reserve(struct cf_core *core, unsigned class)
     uint32_t chunk = cf_table_chunk(first, &place);
     if (place == 0 && !add_chunk(core, chunk))
         return false;
-    *cf_table_block(core, first) = (struct cf_block){ .stalest_ns = CF_NEVER_NS, .oldest_ns = CF_NEVER_NS, .class = (uint16_t)class };
+    *cf_table_block(core, first) = (struct cf_block){ .stalest_ns = CF_NEVER_NS, .oldest_ns = CF_NEVER_NS,
+                                                      .class = (uint16_t)class };
     for (uint32_t slot = first + CF_TABLE_BLOCK; slot-- > first;) {
         *cf_table_gate(core, slot) = 1u << CF_GATE_SHIFT;
         *cf_table_used(core, slot) = CF_NEVER_NS;
@@ -327,7 +330,8 @@ static bool is_open(enum cf_state state)
 /* The flags first: who sees the gate open sees what the row is. */
 static void set_gate(struct cf_core *core, uint32_t slot, uint32_t generation, bool open)
 {
-    __atomic_store_n(cf_table_gate(core, slot), generation << CF_GATE_SHIFT | (open ? CF_GATE_OPEN : 0), __ATOMIC_RELEASE);
+    __atomic_store_n(cf_table_gate(core, slot), generation << CF_GATE_SHIFT | (open ? CF_GATE_OPEN : 0),
+                     __ATOMIC_RELEASE);
 }
 
 void cf_table_become(struct cf_core *core, uint32_t slot, uint32_t flags)

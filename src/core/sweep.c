@@ -1,13 +1,14 @@
 /* sweep.c: who is due.
  *
- * A session is due when now - last_used > idle or now - created > age, strictly (S0.14).  With `cut` = now - limit that is
- * time < cut, which cannot overflow: neither is negative.
+ * A session is due when now - last_used > idle or now - created > age, strictly (S0.14).  With `cut` = now - limit
+ * that is time < cut, which cannot overflow: neither is negative.
  *
- * The first look is at each block's two bounds.  Where a bound lies before its cut, it is made exact: for idle from 8 bytes a
- * row that lie side by side, in vector code; only if it still does the rows are judged one by one.  Touches only move
- * times up, so a bound once made exact holds for as long as its limit takes to pass: what a sweep costs that finds nobody does
- * not depend on how many touches there were.  (Of two touches at the same time the earlier may stay; then a bound made
- * between them is too high by what lies between them, and the session is seen so much later.) */
+ * The first look is at each block's two bounds.  Where a bound lies before its cut, it is made exact: for idle from
+ * 8 bytes a row that lie side by side, in vector code; only if it still does the rows are judged one by one.
+ * Touches only move times up, so a bound once made exact holds for as long as its limit takes to pass: what a sweep
+ * costs that finds nobody does not depend on how many touches there were.  (Of two touches at the same time the
+ * earlier may stay; then a bound made between them is too high by what lies between them, and the session is seen
+ * so much later.) */
 #include "core/table.h"
 
 /* clang has target_clones as well, but not together with no_sanitize. */
@@ -19,9 +20,9 @@
 
 typedef int64_t lanes __attribute__((vector_size(32), aligned(8), may_alias));
 
-/* A bit for each time before the cut, and the least of the times.  It reads beside touches that write: each of them is one store
- * of one aligned word, so what is read is the time before or after it, and either is good.  No compiler makes vector code of
- * atomic loads, hence the plain ones. */
+/* A bit for each time before the cut, and the least of the times.  It reads beside touches that write: each of them
+ * is one store of one aligned word, so what is read is the time before or after it, and either is good.  No
+ * compiler makes vector code of atomic loads, hence the plain ones. */
 VECTOR static uint64_t before(const int64_t *used_ns, int64_t cut_ns, int64_t *ret_least_ns)
 {
     lanes least = { CF_NEVER_NS, CF_NEVER_NS, CF_NEVER_NS, CF_NEVER_NS }, mask = { 0 }, bits = { 1, 2, 4, 8 };
@@ -90,7 +91,8 @@ static void refresh_own(const struct cf_core *core, struct cf_block *block, uint
 
 /* ── one row ── */
 
-static struct cf_due due(const struct cf_core *core, uint32_t slot, const struct cf_judge *judge, enum cf_reason reason, int64_t when_ns)
+static struct cf_due due(const struct cf_core *core, uint32_t slot, const struct cf_judge *judge,
+                         enum cf_reason reason, int64_t when_ns)
 {
     int64_t used_ns = cf_table_last_used(core, slot);
     return (struct cf_due){
@@ -197,10 +199,10 @@ static enum suspicion look(const struct cf_core *core, uint32_t first, const str
     return *ret_idlers != 0 ? IDLERS : NOBODY;
 }
 
-/* For rows that are due by idleness and where no other rule is past: their rows need not be read.  The handles are slots
- * only, see name. */
-static size_t gather_idlers(const struct cf_core *core, uint32_t first, uint64_t mask, const struct cf_judge *judge, int64_t cut_ns,
-                            struct cf_due *ret)
+/* For rows that are due by idleness and where no other rule is past: their rows need not be read.  The handles are
+ * slots only, see name. */
+static size_t gather_idlers(const struct cf_core *core, uint32_t first, uint64_t mask, const struct cf_judge *judge,
+                            int64_t cut_ns, struct cf_due *ret)
 {
     const int64_t *used_ns = cf_table_used(core, first);
     enum cf_reason reason = judge->reason != CF_REASON_NONE ? judge->reason : CF_REASON_IDLE;
@@ -210,14 +212,16 @@ static size_t gather_idlers(const struct cf_core *core, uint32_t first, uint64_t
         uint32_t place = (uint32_t)__builtin_ctzll(mask);
         int64_t then_ns = __atomic_load_n(&used_ns[place], __ATOMIC_RELAXED);
         ret[n] = (struct cf_due){
-            .handle = first + place, .reason = reason, .when_ns = then_ns + limit_ns, .idle_for_ns = judge->now_ns - then_ns,
+            .handle = first + place, .reason = reason, .when_ns = then_ns + limit_ns,
+            .idle_for_ns = judge->now_ns - then_ns,
         };
         n += then_ns < cut_ns;          /* it may have been touched just now */
     }
     return n;
 }
 
-static size_t gather(const struct cf_core *core, uint32_t *cursor, const struct cf_judge *judge, struct cf_due *ret, size_t max)
+static size_t gather(const struct cf_core *core, uint32_t *cursor, const struct cf_judge *judge,
+                     struct cf_due *ret, size_t max)
 {
     uint32_t slot = *cursor, end = (slot | (CF_TABLE_BLOCK - 1)) + 1;
     size_t n = 0;
@@ -227,7 +231,8 @@ static size_t gather(const struct cf_core *core, uint32_t *cursor, const struct 
     return n;
 }
 
-/* Makes handles of the slots that gather_idlers has left: in a loop of its own the processor waits for all gates at once. */
+/* Makes handles of the slots that gather_idlers has left: in a loop of its own the processor waits for all gates at
+ * once. */
 static void name(const struct cf_core *core, struct cf_due *due, size_t count)
 {
     for (size_t i = 0; i < count; i++)

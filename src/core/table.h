@@ -1,15 +1,17 @@
 /* table.h: the table's insides, for src/core and its tests only.
  *
- * Rows are numbered by slot.  Slots come in blocks of 64, blocks in chunks, each chunk twice as large as the one before, so
- * that growing moves nothing: a reader's pointer stays good, and no call takes longer than one allocation.
+ * Rows are numbered by slot.  Slots come in blocks of 64, blocks in chunks, each chunk twice as large as the one
+ * before, so that growing moves nothing: a reader's pointer stays good, and no call takes longer than one
+ * allocation.
  *
- * A row is split by how often its parts are read, each an array of its own: a gate of 4 bytes and a time of 8 for touches and
- * sweeps (side by side in 16 they cost a touch half as much again, and a sweep five times as much), struct cf_row for the rest, and its share
- * of struct cf_block, which is all that a sweep reads where nobody can be due.  What a touch may change beside the owner (the
- * time, messages) and what SHARED functions read is accessed atomically.
+ * A row is split by how often its parts are read, each an array of its own: a gate of 4 bytes and a time of 8 for
+ * touches and sweeps (side by side in 16 they cost a touch half as much again, and a sweep five times as much),
+ * struct cf_row for the rest, and its share of struct cf_block, which is all that a sweep reads where nobody can be
+ * due.  What a touch may change beside the owner (the time, messages) and what SHARED functions read is accessed
+ * atomically.
  *
- * A block belongs to one class: a kind, whose policy all of its rows follow, or CF_CLASS_OWN for rows with a limit of their
- * own.  So a row that follows its kind's policy needs no limits, and a change of policy changes no row. */
+ * A block belongs to one class: a kind, whose policy all of its rows follow, or CF_CLASS_OWN for rows with a limit
+ * of their own.  So a row that follows its kind's policy needs no limits, and a change of policy changes no row. */
 #ifndef CURFEW_CORE_TABLE_H
 #define CURFEW_CORE_TABLE_H
 
@@ -66,8 +68,8 @@ struct cf_note {                        /* why a row has failed; under the lock 
 };
 
 struct cf_block {
-    /* No row here that may end by that rule has been used, or created, before these times; in class OWN: has its deadline
-     * before.  They may lie lower than the rows tell, never higher: a touch need not look at them. */
+    /* No row here that may end by that rule has been used, or created, before these times; in class OWN: has its
+     * deadline before.  They may lie lower than the rows tell, never higher: a touch need not look at them. */
     int64_t stalest_ns, oldest_ns;
     uint64_t may_idle;                  /* a bit for each row that idleness may end: ACTIVE, not busy, not asked */
     struct cf_note *notes;
@@ -209,7 +211,8 @@ static inline cf_handle cf_table_handle(const struct cf_core *core, uint32_t slo
     return (cf_handle)(gate >> CF_GATE_SHIFT) << 32 | slot;
 }
 
-/* True when the slot was in use at some time; then *ret_open tells whether the handle's session is there and may be touched. */
+/* True when the slot was in use at some time; then *ret_open tells whether the handle's session is there and may be
+ * touched. */
 static inline bool cf_table_knows(const struct cf_core *core, cf_handle handle, bool *ret_open)
 {
     uint32_t slot = (uint32_t)handle;
@@ -259,12 +262,14 @@ void cf_table_give(struct cf_core *core, uint32_t slot);
 /* What a look-up has met. */
 struct cf_seen {
     enum cf_state state;                /* of what was found */
-    bool sure;                          /* what was not found is not there; beside the owner it may have been moved meanwhile */
+    bool sure;                          /* what was not found is not there; beside the owner it may have been moved
+                                         * meanwhile */
     bool dead;                          /* there are rows of this tag in limbo */
 };
 /* The handle of the id, or 0; SHARED. */
 cf_handle cf_table_find(const struct cf_core *core, const char *id, size_t len, uint32_t tag, struct cf_seen *ret_seen);
-/* Takes rows of this tag that are in limbo out of the hash.  Else an id that comes and goes would fill a page with them. */
+/* Takes rows of this tag that are in limbo out of the hash.  Else an id that comes and goes would fill a page with
+ * them. */
 void cf_table_forget(struct cf_core *core, uint32_t tag);
 
 /* Memory of the table's own. */

@@ -1,4 +1,5 @@
-/* calls_plan.c: who would end, when and why, by the limits in force or by others that are only tried; nobody ends by it. */
+/* calls_plan.c: who would end, when and why, by the limits in force or by others that are only tried; nobody ends
+ * by it. */
 #include "core/plan.h"
 #include "server/call.h"
 #include "server/server.h"

@@ -14,7 +14,8 @@ static void on_created(void *arg, cf_handle handle, const struct cf_error *error
     }
     cf_sweep_wake(call->server->sweep);
     if (call->abandoned) {
-        cf_sessions_end(call->server->sessions, handle, CF_REASON_REQUESTED, "the client left before it learned the session's id", 0);
+        cf_sessions_end(call->server->sessions, handle, CF_REASON_REQUESTED,
+                        "the client left before it learned the session's id", 0);
         cf_call_fail_code(call, CF_E_UNAVAILABLE, NULL, "the client left");
         return;
     }

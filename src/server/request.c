@@ -24,7 +24,8 @@ struct headers {
     bool broken;                        /* a name that is no token ("Content-Length :"), or a NUL */
     unsigned lines;                     /* of headers */
     size_t bytes;                       /* as they were sent, about */
-    size_t least;                       /* that request line and headers must have had, without a blank that may be left out */
+    size_t least;                       /* that request line and headers must have had, without a blank that may be
+                                         * left out */
 };
 
 static bool is(const char *name, size_t len, const char *want, size_t want_len)
@@ -90,9 +91,9 @@ static bool read_length(const char *text, uint64_t *ret)
     return true;
 }
 
-/* libmicrohttpd 0.9.75 loses a folded header when it is the last one: a Content-Length that way is seen by a proxy and not by
- * us.  The size of what it read tells: beyond the least that it must have been, each header may have one blank after its
- * colon, and each argument an equals sign.  So padded headers are refused, too. */
+/* libmicrohttpd 0.9.75 loses a folded header when it is the last one: a Content-Length that way is seen by a proxy
+ * and not by us.  The size of what it read tells: beyond the least that it must have been, each header may have one
+ * blank after its colon, and each argument an equals sign.  So padded headers are refused, too. */
 static bool is_padded(struct MHD_Connection *mhd, const struct headers *h)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);

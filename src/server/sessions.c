@@ -79,7 +79,8 @@ int cf_sessions_find(struct cf_sessions *all, const char *id, struct cf_now now,
     if (tomb == NULL)
         return cf_error_set(error, CF_E_NOT_FOUND, "session_id", "there is no session %s", id);
     *ret_tomb = tomb;
-    return cf_error_set(error, CF_E_GONE, "session_id", "session %s has ended: %s (%s)", id, cf_reason_name(tomb->reason), tomb->evidence);
+    return cf_error_set(error, CF_E_GONE, "session_id", "session %s has ended: %s (%s)", id,
+                        cf_reason_name(tomb->reason), tomb->evidence);
 }
 
 static void on_exec_done(void *arg, const struct cf_exec_result *result)
@@ -101,7 +102,8 @@ int cf_sessions_exec(struct cf_sessions *all, cf_handle handle, const char *text
 {
     struct session *s = cf_sessions_get(all, handle);
     struct cf_session row;
-    if (s == NULL || !s->started || !cf_core_get(all->server->core, handle, now.mono_ns, &row) || row.state != CF_STATE_ACTIVE)
+    if (s == NULL || !s->started || !cf_core_get(all->server->core, handle, now.mono_ns, &row) ||
+        row.state != CF_STATE_ACTIVE)
         return cf_error_set(error, CF_E_NOT_READY, NULL, "the session takes no commands: it is %s",
                             s != NULL && s->started ? "ending" : "starting");
     int code = cf_shell_exec(s->shell, text, len, timeout_ns, now, on_exec_done, s, error);

@@ -1,5 +1,5 @@
-/* sessions.h: a session from admission to tombstone: where core (the rules), shells (the processes) and tombs (the memory
- * of them) meet.  Knows nothing of HTTP; who asks gives a callback. */
+/* sessions.h: a session from admission to tombstone: where core (the rules), shells (the processes) and tombs (the
+ * memory of them) meet.  Knows nothing of HTTP; who asks gives a callback. */
 #ifndef CURFEW_SERVER_SESSIONS_H
 #define CURFEW_SERVER_SESSIONS_H
 
@@ -27,7 +27,8 @@ struct cf_create {
 };
 /* Called once, maybe before cf_sessions_create returns; `error` is NULL on success. */
 typedef void cf_created(void *arg, cf_handle handle, const struct cf_error *error);
-void cf_sessions_create(struct cf_sessions *sessions, const struct cf_create *what, struct cf_now now, cf_created *created, void *arg);
+void cf_sessions_create(struct cf_sessions *sessions, const struct cf_create *what, struct cf_now now,
+                        cf_created *created, void *arg);
 
 /* Looks a session up.  0; CF_E_NOT_FOUND; or CF_E_GONE with *ret_tomb (borrowed). */
 int cf_sessions_find(struct cf_sessions *sessions, const char *id, struct cf_now now, cf_handle *ret_handle,
@@ -43,11 +44,13 @@ int cf_sessions_exec(struct cf_sessions *sessions, cf_handle handle, const char 
                      struct cf_now now, const struct cf_exec_events *events, void *arg, struct cf_error *error);
 
 /* The command that runs in a session, its length and since when (monotonic); NULL when none does. Borrowed. */
-const char *cf_sessions_command(const struct cf_sessions *sessions, cf_handle handle, size_t *ret_len, int64_t *ret_since_ns);
+const char *cf_sessions_command(const struct cf_sessions *sessions, cf_handle handle, size_t *ret_len,
+                                int64_t *ret_since_ns);
 
 /* Starts the end of a session, or shortens its grace when it is ending.  `evidence` is one sentence.  A
  * handle that is gone is ignored. */
-void cf_sessions_end(struct cf_sessions *sessions, cf_handle handle, enum cf_reason reason, const char *evidence, int64_t grace_ns);
+void cf_sessions_end(struct cf_sessions *sessions, cf_handle handle, enum cf_reason reason, const char *evidence,
+                     int64_t grace_ns);
 /* Calls `gone` when nothing of the session is left; 0, or CF_E_NO_MEMORY, CF_E_NOT_FOUND. */
 typedef void cf_gone(void *arg, const struct cf_tomb *tomb);
 int cf_sessions_wait(struct cf_sessions *sessions, cf_handle handle, cf_gone *gone, void *arg, struct cf_error *error);
@@ -57,6 +60,7 @@ unsigned cf_sessions_parked(const struct cf_sessions *sessions);
 void cf_sessions_end_all(struct cf_sessions *sessions, enum cf_reason reason, const char *evidence, int64_t grace_ns);
 
 /* Writes the session as the API shows it.  False when the handle is gone. */
-bool cf_sessions_json(struct cf_sessions *sessions, cf_handle handle, struct cf_now now, struct cf_jsonw *w, const char *key);
+bool cf_sessions_json(struct cf_sessions *sessions, cf_handle handle, struct cf_now now, struct cf_jsonw *w,
+                      const char *key);
 
 #endif

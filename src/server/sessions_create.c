@@ -54,11 +54,14 @@ static int check_env(json_t *env, struct cf_error *error)
     json_t *value;
     json_object_foreach(env, name, value) {
         if (!env_name_ok(name))
-            return cf_error_set(error, CF_E_INVALID, "env", "\"env\" has the name \"%.64s\", which is not of the form [A-Za-z_][A-Za-z0-9_]*", name);
+            return cf_error_set(error, CF_E_INVALID, "env",
+                                "\"env\" has the name \"%.64s\", which is not of the form [A-Za-z_][A-Za-z0-9_]*",
+                                name);
         bytes += strlen(name) + json_string_length(value);
     }
     if (bytes > ENV_BYTES_MAX)
-        return cf_error_set(error, CF_E_TOO_LARGE, "env", "\"env\" must have at most %u bytes, not %zu", ENV_BYTES_MAX, bytes);
+        return cf_error_set(error, CF_E_TOO_LARGE, "env", "\"env\" must have at most %u bytes, not %zu", ENV_BYTES_MAX,
+                            bytes);
     return 0;
 }
 
@@ -109,7 +112,8 @@ static void fail_start(struct session *s, const struct cf_error *why)
     cf_sessions_end(s->all, s->handle, CF_REASON_FAILED, why->text, 0);
 }
 
-/* From now on it is somebody's; a shell that is still on its way to its folder takes its first command when it is there. */
+/* From now on it is somebody's; a shell that is still on its way to its folder takes its first command when it is
+ * there. */
 static void become_active(struct session *s)
 {
     struct cf_now now = cf_clock_now();
@@ -118,7 +122,8 @@ static void become_active(struct session *s)
     cf_core_started(s->all->server->core, s->handle, now.mono_ns);
     cf_metrics_observe(&s->all->server->metrics, CF_HISTOGRAM_create_duration, now.mono_ns - s->asked_ns);
     if (cf_core_get(s->all->server->core, s->handle, now.mono_ns, &row))
-        cf_log(CF_LOG_INFO, "session %s started (pid %d, %s)", row.id, cf_shell_pid(s->shell), cf_hold_name(cf_shell_hold(s->shell)));
+        cf_log(CF_LOG_INFO, "session %s started (pid %d, %s)", row.id, cf_shell_pid(s->shell),
+               cf_hold_name(cf_shell_hold(s->shell)));
     answer_created(s, NULL);
 }
 
@@ -128,12 +133,14 @@ static int check_setup(struct session *s, int exit_code, struct cf_error *error)
     struct cf_buf said;
     bool there = !s->warm || cf_workspace_stands_in(s->cwd_fd, cf_shell_pid(s->shell));
     if (!there)
-        return cf_error_set(error, CF_E_WORKSPACE, "workspace", "the workspace folder was moved while the session started");
+        return cf_error_set(error, CF_E_WORKSPACE, "workspace",
+                            "the workspace folder was moved while the session started");
     if (exit_code == 0)
         return 0;
     cf_buf_init(&said, 256);
     cf_shell_last_output(s->shell, 255, &said);
-    cf_error_set(error, CF_E_INVALID, "env", "the shell could not be set up: %s", said.len > 0 ? said.data : "no message");
+    cf_error_set(error, CF_E_INVALID, "env", "the shell could not be set up: %s",
+                 said.len > 0 ? said.data : "no message");
     cf_buf_free(&said);
     return CF_E_INVALID;
 }
@@ -154,7 +161,8 @@ static void on_prepared(struct cf_shell *shell, void *arg, int exit_code)
         become_active(s);
 }
 
-/* What the caller asked for of the environment may fail, and is waited for; that a warm shell goes to its folder is not. */
+/* What the caller asked for of the environment may fail, and is waited for; that a warm shell goes to its folder is
+ * not. */
 static void on_ready(struct cf_shell *shell, void *arg)
 {
     struct session *s = arg;
@@ -171,8 +179,9 @@ static void on_ready(struct cf_shell *shell, void *arg)
 
 const struct cf_shell_events *cf_sessions_events(void)
 {
-    static const struct cf_shell_events events = { .ready = on_ready, .prepared = on_prepared, .left = cf_sessions_on_left,
-                                                   .ended = cf_sessions_on_ended, .failed = cf_sessions_on_failed };
+    static const struct cf_shell_events events = { .ready = on_ready, .prepared = on_prepared,
+                                                   .left = cf_sessions_on_left, .ended = cf_sessions_on_ended,
+                                                   .failed = cf_sessions_on_failed };
     return &events;
 }
 
@@ -202,8 +211,8 @@ static int start(struct session *s, const struct cf_create *what, struct cf_erro
     return 0;
 }
 
-static int admit(struct cf_sessions *all, const struct cf_create *what, struct cf_now now, cf_created *created, void *arg,
-                 struct cf_error *error)
+static int admit(struct cf_sessions *all, const struct cf_create *what, struct cf_now now, cf_created *created,
+                 void *arg, struct cf_error *error)
 {
     char id[CF_ID_MAX];
     struct cf_admission want = { .id = id, .workspace = what->workspace, .kind = what->kind,
@@ -261,7 +270,8 @@ static bool evict(struct cf_sessions *all, struct cf_now now)
     return all->evicting > 0;
 }
 
-static int park(struct cf_sessions *all, const struct cf_create *what, struct cf_now now, cf_created *created, void *arg)
+static int park(struct cf_sessions *all, const struct cf_create *what, struct cf_now now, cf_created *created,
+                void *arg)
 {
     struct parked *p = all->parked_count < PARKED_MAX ? calloc(1, sizeof *p) : NULL;
     if (p == NULL)
@@ -274,7 +284,8 @@ static int park(struct cf_sessions *all, const struct cf_create *what, struct cf
     return 0;
 }
 
-void cf_sessions_create(struct cf_sessions *all, const struct cf_create *what, struct cf_now now, cf_created *created, void *arg)
+void cf_sessions_create(struct cf_sessions *all, const struct cf_create *what, struct cf_now now,
+                        cf_created *created, void *arg)
 {
     struct cf_error error;
     int code;
@@ -288,7 +299,8 @@ void cf_sessions_create(struct cf_sessions *all, const struct cf_create *what, s
     if (code == CF_E_TOO_MANY_SESSIONS && evict(all, now)) {
         if (park(all, what, now, created, arg) == 0)
             return;
-        code = cf_error_set(&error, CF_E_TOO_MANY, NULL, "%u creates wait for an emergency cleanup already", all->parked_count);
+        code = cf_error_set(&error, CF_E_TOO_MANY, NULL, "%u creates wait for an emergency cleanup already",
+                            all->parked_count);
     }
     if (code != 0)
         created(arg, 0, &error);

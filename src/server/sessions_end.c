@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
-void cf_sessions_end(struct cf_sessions *all, cf_handle handle, enum cf_reason reason, const char *evidence, int64_t grace_ns)
+void cf_sessions_end(struct cf_sessions *all, cf_handle handle, enum cf_reason reason, const char *evidence,
+                     int64_t grace_ns)
 {
     struct session *s = cf_sessions_get(all, handle);
     struct cf_session row;

@@ -119,13 +119,15 @@ static int open_host(struct cf_server *server, char *const *environment, struct 
 {
     struct cf_identity identity;
     if (access(server->settings.shell, X_OK) < 0)
-        return cf_error_set(error, CF_E_INVALID, "shell", "shell: cannot run %s: %s", server->settings.shell, strerror(errno));
+        return cf_error_set(error, CF_E_INVALID, "shell", "shell: cannot run %s: %s", server->settings.shell,
+                            strerror(errno));
     int code = cf_identity_make(&server->settings, environment, &identity, error);
     if (code != 0)
         return code;
     server->host = (struct cf_shell_host){
-        .loop = server->loop, .link = server->link, .settings = &server->settings, .uid = identity.uid, .gid = identity.gid,
-        .args = { .fd = -1 }, .locale = identity.locale, .scratch = malloc(SCRATCH_BYTES), .scratch_bytes = SCRATCH_BYTES,
+        .loop = server->loop, .link = server->link, .settings = &server->settings,
+        .uid = identity.uid, .gid = identity.gid, .args = { .fd = -1 }, .locale = identity.locale,
+        .scratch = malloc(SCRATCH_BYTES), .scratch_bytes = SCRATCH_BYTES,
     };
     if (asprintf(&server->host.driver_path, "%s/driver.bash", server->settings.runtime_dir) < 0)
         server->host.driver_path = NULL;
@@ -141,7 +143,8 @@ static int open_host(struct cf_server *server, char *const *environment, struct 
     return code != 0 ? code : write_driver(&server->settings, server->host.driver_path, error);
 }
 
-static int start_warm(void *arg, const struct cf_shell_events *events, void *shell_arg, struct cf_shell **ret, struct cf_error *error)
+static int start_warm(void *arg, const struct cf_shell_events *events, void *shell_arg, struct cf_shell **ret,
+                      struct cf_error *error)
 {
     struct cf_server *server = arg;
     return cf_shells_start(server->shells, server->workspace_fd, events, shell_arg, ret, error);
@@ -193,7 +196,8 @@ static int open_link(struct cf_server *server, struct cf_error *error)
     if (code == 0) {
         server->host.link = server->link;
         if (cf_link_welcome(server->link)->swept > 0)
-            cf_log(CF_LOG_WARNING, "%u processes of an earlier keeper were found and killed", cf_link_welcome(server->link)->swept);
+            cf_log(CF_LOG_WARNING, "%u processes of an earlier keeper were found and killed",
+                   cf_link_welcome(server->link)->swept);
     }
     return code;
 }
@@ -240,8 +244,8 @@ void cf_setup_banner(const struct cf_server *server)
             "  curl -X POST http://%s/v1/sessions -H 'Content-Type: application/json' -d '{\"workspace\":\"demo\"}'\n"
             "  curl -X POST http://%s/v1/sessions/ID/exec -H 'Content-Type: application/json' -d '{\"command\":\"echo hello\"}'\n"
             "  curl http://%s/bash/auto-cleanup/stats\n\n",
-            CURFEW_VERSION, at, s->socket, s->workspace_dir, cf_hold_name(cf_link_welcome(server->link)->hold_default), s->token_file,
-            at, at, at);
+            CURFEW_VERSION, at, s->socket, s->workspace_dir, cf_hold_name(cf_link_welcome(server->link)->hold_default),
+            s->token_file, at, at, at);
 }
 
 void cf_teardown(struct cf_server *server)

@@ -19,15 +19,17 @@ struct cf_sweep {
 static void explain(char *ret, size_t size, const struct cf_session *row, const struct cf_due *due)
 {
     if (due->reason == CF_REASON_IDLE)
-        snprintf(ret, size, "idle for %.6f s, limit %.3f s", (double)due->idle_for_ns / 1e9, (double)row->idle_ns / 1e9);
+        snprintf(ret, size, "idle for %.6f s, limit %.3f s", (double)due->idle_for_ns / 1e9,
+                 (double)row->idle_ns / 1e9);
     else if (due->reason == CF_REASON_AGE)
-        snprintf(ret, size, "older than its limit of %.3f s, %s", (double)row->age_ns / 1e9, row->busy ? "busy" : "not busy");
+        snprintf(ret, size, "older than its limit of %.3f s, %s", (double)row->age_ns / 1e9,
+                 row->busy ? "busy" : "not busy");
     else
         snprintf(ret, size, "its shell is gone");
 }
 
-size_t cf_sweep_now(struct cf_sweep *sweep, struct cf_now now, int64_t grace_ns, void (*gone)(void *arg, const struct cf_tomb *tomb),
-                    void *arg)
+size_t cf_sweep_now(struct cf_sweep *sweep, struct cf_now now, int64_t grace_ns,
+                    void (*gone)(void *arg, const struct cf_tomb *tomb), void *arg)
 {
     struct cf_server *server = sweep->server;
     struct cf_counts *counts = cf_core_counts(server->core);
@@ -54,7 +56,8 @@ size_t cf_sweep_now(struct cf_sweep *sweep, struct cf_now now, int64_t grace_ns,
     }
     cf_metrics_observe(&server->metrics, CF_HISTOGRAM_sweep_duration, cf_clock_now().mono_ns - began_ns);
     if (total > 0)
-        cf_log(CF_LOG_INFO, "sweep: ending %zu sessions, %u are left", total, cf_core_count(server->core) - (uint32_t)total);
+        cf_log(CF_LOG_INFO, "sweep: ending %zu sessions, %u are left", total,
+               cf_core_count(server->core) - (uint32_t)total);
     else
         cf_log(CF_LOG_DEBUG, "sweep: nothing to end, %u sessions", cf_core_count(server->core));
     return total;
