@@ -1,10 +1,7 @@
 /* life.c: what happens to a session from its start until it is gone. */
-#include "core/table.h"
+#include "core/touch.h"
 
 #include <string.h>
-
-/* so far from the end that no number of threads counts past it at once */
-#define MESSAGES_MAX (UINT32_MAX - 0xffff)
 
 static uint32_t with_state(uint32_t flags, enum cf_state state)
 {
@@ -73,29 +70,18 @@ size_t cf_core_drop(struct cf_core *core, const struct cf_due *due, size_t count
     return dropped;
 }
 
-static void count_message(struct cf_row *row)
+int cf_touch_refused(const struct cf_core *core, cf_handle handle)
 {
-    if (__atomic_load_n(&row->messages, __ATOMIC_RELAXED) < MESSAGES_MAX)
-        __atomic_fetch_add(&row->messages, 1, __ATOMIC_RELAXED);
+    uint32_t flags;
+    if (!cf_table_named(core, handle, &flags))
+        return CF_E_GONE;
+    enum cf_state state = cf_table_state(flags);
+    return state == CF_STATE_CLOSED || state == CF_STATE_FAILED ? CF_E_NOT_READY : CF_E_GONE;
 }
 
-/* The one place where activity moves.  Between the look at the gate and the store the session may have ended: limbo
- * keeps its slot from being another session's by then. */
 int cf_core_touch(struct cf_core *core, cf_handle handle, int64_t now_ns, enum cf_touch cause)
 {
-    bool open;
-    uint32_t slot = (uint32_t)handle;
-    if (!cf_table_knows(core, handle, &open))
-        return CF_E_GONE;
-    if (!open) {
-        enum cf_state state = cf_table_state(cf_table_flags(cf_table_row(core, slot)));
-        return state == CF_STATE_CLOSED || state == CF_STATE_FAILED ? CF_E_NOT_READY : CF_E_GONE;
-    }
-    if (cause == CF_TOUCH_COMMAND || cause == CF_TOUCH_INPUT)
-        count_message(cf_table_row(core, slot));
-    if (now_ns > cf_table_last_used(core, slot))
-        __atomic_store_n(cf_table_used(core, slot), now_ns, __ATOMIC_RELAXED);
-    return 0;
+    return cf_touch(core, handle, now_ns, cause) ? 0 : cf_touch_refused(core, handle);
 }
 
 void cf_core_busy(struct cf_core *core, cf_handle handle, bool busy, int64_t now_ns)

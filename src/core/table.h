@@ -211,25 +211,14 @@ static inline cf_handle cf_table_handle(const struct cf_core *core, uint32_t slo
     return (cf_handle)(gate >> CF_GATE_SHIFT) << 32 | slot;
 }
 
-/* True when the slot was in use at some time; then *ret_open tells whether the handle's session is there and may be
- * touched. */
-static inline bool cf_table_knows(const struct cf_core *core, cf_handle handle, bool *ret_open)
-{
-    uint32_t slot = (uint32_t)handle;
-    if (slot >= __atomic_load_n(&core->fresh, __ATOMIC_ACQUIRE))
-        return false;
-    uint32_t gate = __atomic_load_n(cf_table_gate(core, slot), __ATOMIC_ACQUIRE);
-    *ret_open = gate == ((uint32_t)(handle >> 32) << CF_GATE_SHIFT | CF_GATE_OPEN);
-    return gate >> CF_GATE_SHIFT == handle >> 32;
-}
-
 /* The row that the handle names, or NULL; *ret_flags then tells what it is. */
 static inline struct cf_row *cf_table_named(const struct cf_core *core, cf_handle handle, uint32_t *ret_flags)
 {
-    bool open;
-    if (!cf_table_knows(core, handle, &open))
+    uint32_t slot = (uint32_t)handle;
+    if (slot >= __atomic_load_n(&core->fresh, __ATOMIC_ACQUIRE) ||
+        __atomic_load_n(cf_table_gate(core, slot), __ATOMIC_ACQUIRE) >> CF_GATE_SHIFT != handle >> 32)
         return NULL;
-    struct cf_row *row = cf_table_row(core, (uint32_t)handle);
+    struct cf_row *row = cf_table_row(core, slot);
     uint32_t flags = cf_table_flags(row);
     if (cf_table_state(flags) == CF_STATE_FREE)
         return NULL;

@@ -3,6 +3,7 @@
  * This is the one file whose code enters reader sections.  A section is a few loads and one or two stores of core's;
  * nothing in it calls out or waits. */
 #include "lib/lib.h"
+#include "core/touch.h"
 #include "lib/readers.h"
 
 #define FIND_TRIES 4
@@ -42,16 +43,33 @@ static __attribute__((noinline)) int touch_locked(struct curfew_table *table, cu
     return rc;
 }
 
+/* A thread's first touch. */
+static __attribute__((noinline)) int touch_first(struct curfew_table *table, curfew_session session,
+                                                 enum curfew_touch cause, int64_t now_ns)
+{
+    if (cf_readers_register(&mine) == NULL)
+        return touch_locked(table, session, cause, now_ns);
+    return curfew_session_touch_at(table, session, cause, now_ns);
+}
+
+static __attribute__((noinline)) int touch_refused(struct curfew_table *table, curfew_session session)
+{
+    enum cf_state state = cf_shared_state(table, session);
+    return state == CF_STATE_CLOSED || state == CF_STATE_FAILED ? CF_E_NOT_READY : CF_E_GONE;
+}
+
+/* All that is not the rule is called last, so that the rule needs no register saved. */
 int curfew_session_touch_at(struct curfew_table *table, curfew_session session, enum curfew_touch cause, int64_t now_ns)
 {
     if (__builtin_expect(!is_cause(cause), 0))
         return CF_E_INVALID;
-    struct cf_reader *me = enter();
+    struct cf_reader *me = mine;
     if (__builtin_expect(me == NULL, 0))
-        return touch_locked(table, session, cause, now_ns);
-    int rc = cf_core_touch(table->core, session, now_ns, (enum cf_touch)cause);
+        return touch_first(table, session, cause, now_ns);
+    cf_readers_enter(me);
+    bool touched = cf_touch(table->core, session, now_ns, (enum cf_touch)cause);
     cf_readers_leave(me);
-    return rc;
+    return __builtin_expect(touched, 1) ? 0 : touch_refused(table, session);
 }
 
 int curfew_session_touch(struct curfew_table *table, curfew_session session, enum curfew_touch cause)
