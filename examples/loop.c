@@ -71,14 +71,15 @@ static void obey_lines(struct curfew_table *table, char *buffer, size_t *length)
     }
 }
 
-/* How long poll may sleep until somebody is due: rounded up, so that it does not wake for nothing. */
+/* How long poll may sleep until somebody is due: rounded up, so that it does not wake for nothing.  Never 0: a callback
+ * that keeps somebody (there is none here) would make the loop spin. */
 static int wait_ms(struct curfew_table *table)
 {
     int64_t due_ns = curfew_next_due(table);
     if (due_ns == CURFEW_NEVER_NS)
         return -1;
     int64_t left_ms = (due_ns - curfew_now(table)) / 1000000 + 1;
-    return left_ms < 0 ? 0 : left_ms > INT_MAX ? INT_MAX : (int)left_ms;
+    return left_ms < 1 ? 1 : left_ms > INT_MAX ? INT_MAX : (int)left_ms;
 }
 
 static int run(struct curfew_table *table)

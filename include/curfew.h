@@ -23,13 +23,19 @@
  * Threads: every function may be called from any thread at any time, with the exceptions that are named where they
  * are: curfew_table_free and curfew_coordinator_free.  None may be called from a signal handler.  Touches and look-ups
  * by id take no lock: a touch by handle is wait-free (a bounded number of steps, whatever other threads do) and a
- * look-up waits only when the table moved under it several times.  Everything else takes the table's one lock for a
- * short time; a sweep gives it back after every 256 blocks of 64 rows.
+ * look-up waits only when the table moved under it several times.  A thread's first touch or look-up of all makes it
+ * known to the library, once, under a lock; where there is no memory for that, it takes the table's lock each time.
+ * Everything else takes the table's one lock for a short time; a sweep gives it back after every 256 blocks of 64 rows
+ * or 256 ends, so that it holds up nobody for longer than that (tens of microseconds), and no touch and no look-up at
+ * all.
  *
- * Callbacks are called with no lock held and may call back into the library, also about the same session.
+ * Callbacks are called with no lock held, may be called on several threads at once for different sessions, and may call
+ * back into the library, also about the same session.  They must return: no pthread_exit, longjmp or exception out of
+ * them, and no return into a child that they have forked.
  *
  * Errors: functions return 0 or a negative CURFEW_E_… and, where they take a struct curfew_error (which may be NULL),
- * say there what was wrong.  A call that fails changes nothing, and leaves what its ret_… arguments point at untouched.
+ * say there what was wrong.  A call that fails changes nothing, but for the emergency cleanup that a refused creation
+ * has tried, and leaves what its ret_… arguments point at untouched.
  *
  * Memory: a pointer that you pass in is copied from and never kept, unless it is said; a pointer that you get is
  * borrowed for as long as it is said.  C++ may include this header. */
@@ -184,9 +190,10 @@ enum curfew_verdict { CURFEW_GO_ON = 0, CURFEW_KEEP = 1 };
 
 struct curfew_callbacks {
     /* Asked before a session ends, to export it or to keep it.  It still has its state and may be touched; when a
-     * touch meanwhile means that it is no longer due, it stays.  CURFEW_KEEP keeps it until the next sweep asks
-     * again; with REQUESTED and SHUTDOWN the answer is not heeded: somebody decided.  A session is asked about by
-     * one thread at a time.  `info` is borrowed for the call; info->reason is why it would end.  May be NULL. */
+     * touch meanwhile means that it is no longer due, it stays.  CURFEW_KEEP keeps it until the next sweep asks again
+     * (it stays due, see curfew_next_due); with REQUESTED and SHUTDOWN the answer is not heeded: somebody decided.  A
+     * session is asked about by one thread at a time.  `info` is borrowed for the call; info->reason is why it would
+     * end.  May be NULL. */
     int (*before_end)(void *context, const struct curfew_info *info);
     /* Told once for each session that ends, in state ENDING: it can no longer be found, touched or kept, and its id
      * is free as soon as this returns.  Delete here what you saved, and free info->user.  A negative answer is
@@ -262,9 +269,9 @@ struct curfew_new {
 };
 
 /* Makes a session.  At max_sessions or max_active an emergency cleanup runs first, on this thread and with its
- * callbacks (not from within a callback: then the limit answers at once).  CURFEW_E_INVALID, CURFEW_E_EXISTS,
- * CURFEW_E_WORKSPACE_FULL, CURFEW_E_TOO_MANY_ACTIVE, CURFEW_E_TOO_MANY_SESSIONS, CURFEW_E_SHUTTING_DOWN,
- * CURFEW_E_NO_MEMORY. */
+ * callbacks (not from within a callback, of whatever table: then the limit answers at once).
+ * CURFEW_E_INVALID, CURFEW_E_EXISTS, CURFEW_E_WORKSPACE_FULL, CURFEW_E_TOO_MANY_ACTIVE, CURFEW_E_TOO_MANY_SESSIONS,
+ * CURFEW_E_SHUTTING_DOWN, CURFEW_E_NO_MEMORY. */
 CURFEW_API int curfew_session_create(struct curfew_table *table, const struct curfew_new *want,
                                      curfew_session *ret_session, struct curfew_error *error) CURFEW_CHECKED;
 /* STARTING → ACTIVE; a touch as well.  CURFEW_E_GONE, CURFEW_E_NOT_READY. */
@@ -282,8 +289,10 @@ CURFEW_API int curfew_session_get(struct curfew_table *table, curfew_session ses
 CURFEW_API int curfew_session_next(struct curfew_table *table, uint64_t *cursor,
                                    curfew_session *ret_session) CURFEW_CHECKED;
 
-/* Moves last_used to now; never backwards.  Wait-free, a few nanoseconds beside the clock's own.  When several threads
- * touch one session at the same time it keeps the time of one of them.  CURFEW_E_GONE, also in ENDING;
+/* Moves last_used to now; an earlier time than what is there moves nothing.  Wait-free, a few nanoseconds beside the
+ * clock's own; a cause that counts a message costs some ten times as much.  When several threads touch one session at
+ * the same time it keeps the time of one of them, which lies back by no more than that call took.
+ * CURFEW_E_GONE, also in ENDING;
  * CURFEW_E_NOT_READY in CLOSED and FAILED. */
 CURFEW_API int curfew_session_touch(struct curfew_table *table, curfew_session session, enum curfew_touch cause);
 /* The same at a time that the caller has read already from the table's clock. */
@@ -305,13 +314,15 @@ CURFEW_API int curfew_session_end(struct curfew_table *table, curfew_session ses
 
 /* ── ending what is due ── */
 
-/* Ends everybody who is due now, with their callbacks on this thread; *ret_ended (may be NULL) is how many went. */
+/* Ends everybody who is due now, with their callbacks on this thread; *ret_ended (may be NULL) is how many went.  A
+ * sweep that is called from within callbacks eight deep leaves the work to the outer ones and ends nobody. */
 CURFEW_API int curfew_sweep(struct curfew_table *table, size_t *ret_ended);
 /* Ends every session, of whatever kind, that is not busy and was last used strictly longer ago than max_age_ns,
  * reason IDLE, and those that are CLOSED or FAILED.  CURFEW_E_INVALID: negative. */
 CURFEW_API int curfew_cleanup_inactive(struct curfew_table *table, int64_t max_age_ns, size_t *ret_ended);
 /* The earliest time of the table's clock at which a sweep would end somebody: 0 when a CLOSED or FAILED one waits,
- * CURFEW_NEVER_NS when none will.  For an event loop that sweeps by itself. */
+ * CURFEW_NEVER_NS when none will.  For an event loop that sweeps by itself.  Who is due and was kept by before_end
+ * stays due: a loop waits for some time of its own before it sweeps again. */
 CURFEW_API int64_t curfew_next_due(struct curfew_table *table);
 /* Now, by the table's clock. */
 CURFEW_API int64_t curfew_now(struct curfew_table *table);
@@ -331,7 +342,7 @@ struct curfew_plan_query {
 
 /* Who would end, when and why, without ending anybody: the first `max` of them in the order of their moments.
  * *ret_count is how many were written, *ret_total (may be NULL) how many there are.  NULL query: those due now.
- * CURFEW_E_INVALID, CURFEW_E_NO_MEMORY. */
+ * CURFEW_E_INVALID. */
 CURFEW_API int curfew_plan(struct curfew_table *table, const struct curfew_plan_query *query,
                            struct curfew_planned *ret_planned, size_t max, size_t *ret_count, size_t *ret_total,
                            struct curfew_error *error) CURFEW_CHECKED;
@@ -346,7 +357,8 @@ CURFEW_API int curfew_sweeper_interval_set(struct curfew_table *table, int64_t i
 CURFEW_API bool curfew_sweeper_running(struct curfew_table *table);
 
 /* Stops the sweeper, refuses new sessions from now on, and, if cleanup_on_shutdown, ends every session with its
- * callbacks; *ret_ended (may be NULL) is how many went.  A second call ends what is left. */
+ * callbacks; *ret_ended (may be NULL) is how many went.  Ends that other threads are completing may outlast it; a
+ * second call ends what callbacks have left.  From within a callback as curfew_sweep. */
 CURFEW_API int curfew_shutdown(struct curfew_table *table, size_t *ret_ended);
 
 /* ── numbers ── */

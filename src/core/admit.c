@@ -53,7 +53,7 @@ static int look_up(struct cf_core *core, const struct cf_admission *want, struct
         names->workspace_tag = cf_map_tag(&core->key, want->workspace, names->workspace_len);
         names->workspace = cf_workspaces_find(core, want->workspace, names->workspace_tag);
     }
-    if (cf_table_find(core, want->id, names->id_len, names->id_tag, &seen) != 0)
+    if (cf_table_find(core, want->id, names->id_tag, &seen) != 0)
         return cf_error_set(error, CF_E_EXISTS, "id", "there is a session with id %s", want->id);
     if (seen.dead)
         cf_table_forget(core, names->id_tag);
@@ -168,7 +168,7 @@ static enum cf_found find(const struct cf_core *core, const char *id, struct cf_
     size_t len = id ? strnlen(id, CF_ID_MAX) : 0;
     if (len == 0 || len == CF_ID_MAX)
         return CF_ABSENT;
-    cf_handle handle = cf_table_find(core, id, len, cf_map_tag(&core->key, id, len), ret_seen);
+    cf_handle handle = cf_table_find(core, id, cf_map_tag(&core->key, id, len), ret_seen);
     if (handle == 0)
         return ret_seen->sure ? CF_ABSENT : CF_UNSURE;
     *ret_handle = handle;

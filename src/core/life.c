@@ -45,8 +45,16 @@ void cf_core_gone(struct cf_core *core, cf_handle handle)
         gone(core, (uint32_t)handle, flags);
 }
 
+/* Has it been touched since it was judged?  Who was not idle at all was due by its age, which no touch moves. */
+static bool was_saved(const struct cf_core *core, const struct cf_due *due, int64_t now_ns)
+{
+    bool by_use = due->reason == CF_REASON_IDLE || due->reason == CF_REASON_LIMIT;
+    return by_use && due->idle_for_ns > 0 &&
+           cf_table_last_used(core, (uint32_t)due->handle) > now_ns - due->idle_for_ns;
+}
+
 /* In two passes: one row after the other would wait for its memory each time. */
-size_t cf_core_drop(struct cf_core *core, const struct cf_due *due, size_t count)
+size_t cf_core_drop(struct cf_core *core, const struct cf_due *due, size_t count, int64_t now_ns)
 {
     enum { STEP = 64 };
     uint32_t flags;
@@ -60,7 +68,8 @@ size_t cf_core_drop(struct cf_core *core, const struct cf_due *due, size_t count
             __builtin_prefetch(&row->flags, 1);
         }
         for (size_t i = 0; i < step; i++)
-            if (cf_table_named(core, due[i].handle, &flags) && cf_table_state(flags) != CF_STATE_ENDING) {
+            if (cf_table_named(core, due[i].handle, &flags) && cf_table_state(flags) != CF_STATE_ENDING &&
+                !was_saved(core, &due[i], now_ns)) {
                 gone(core, (uint32_t)due[i].handle, with_reason(flags, due[i].reason));
                 dropped++;
             }

@@ -47,7 +47,7 @@ static inline uint32_t half_at(const char *bytes)
 
 uint32_t cf_map_tag(const struct cf_map_key *key, const char *bytes, size_t len)
 {
-    uint64_t h = key->k0 ^ len, first = 0, last = 0;
+    uint64_t h = key->k0, first = 0, last = 0;
     const char *end = bytes + len;
     for (; end - bytes > 16; bytes += 16)
         h = fold(word_at(bytes) ^ key->k1, word_at(bytes + 8) ^ h);
@@ -62,7 +62,8 @@ uint32_t cf_map_tag(const struct cf_map_key *key, const char *bytes, size_t len)
         first = (uint64_t)(unsigned char)bytes[0] << 8 | (unsigned char)bytes[(end - bytes) / 2];
         last = (unsigned char)end[-1];
     }
-    return (uint32_t)(fold(fold(first ^ key->k1, last ^ h), key->k2) >> 16);
+    /* The length comes where no text can cancel it. */
+    return (uint32_t)(fold(fold(first ^ key->k1, last ^ h), key->k2 ^ len) >> 16);
 }
 
 /* ── pages and the directory ── */

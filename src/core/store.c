@@ -387,7 +387,7 @@ void cf_table_give(struct cf_core *core, uint32_t slot)
         bury(core, &cf_table_label(row)->dead);
 }
 
-cf_handle cf_table_find(const struct cf_core *core, const char *id, size_t len, uint32_t tag, struct cf_seen *ret_seen)
+cf_handle cf_table_find(const struct cf_core *core, const char *id, uint32_t tag, struct cf_seen *ret_seen)
 {
     struct cf_map_walk walk = cf_map_walk(&core->ids, tag);
     uint32_t slot, place;
@@ -402,7 +402,7 @@ cf_handle cf_table_find(const struct cf_core *core, const char *id, size_t len, 
             ret_seen->dead = true;
             continue;
         }
-        if (memcmp(cf_table_id(row, flags), id, len + 1) != 0)
+        if (strcmp(cf_table_id(row, flags), id) != 0)
             continue;
         uint32_t gate = __atomic_load_n(&chunk->gates[place], __ATOMIC_ACQUIRE);
         ret_seen->state = cf_table_state(cf_table_flags(row));

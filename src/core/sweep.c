@@ -171,13 +171,23 @@ static void make_cuts(const struct cf_core *core, const struct cf_judge *judge, 
     ret->idle_ns[CF_CLASS_OWN] = ret->age_ns[CF_CLASS_OWN] = judge->now_ns;
 }
 
-enum suspicion { NOBODY, IDLERS, ANYBODY };
+static bool is_quiet(const struct cf_block *block, const struct cuts *cuts)
+{
+    if (block->class == CF_CLASS_OWN && !cuts->own_bounds && block->live > 0)
+        return false;
+    return block->terminal == 0 && block->stalest_ns >= cuts->idle_ns[block->class] &&
+           block->oldest_ns >= cuts->age_ns[block->class];
+}
+
+enum suspicion { QUIET, NOBODY, IDLERS, ANYBODY };     /* QUIET: the bounds said so as they were */
 
 /* What there may be in the block that begins at `first`; for IDLERS, who. */
 static enum suspicion look(const struct cf_core *core, uint32_t first, const struct cuts *cuts, uint64_t *ret_idlers)
 {
     struct cf_block *block = cf_table_block(core, first);
     int64_t idle_cut = cuts->idle_ns[block->class], age_cut = cuts->age_ns[block->class];
+    if (is_quiet(block, cuts))
+        return QUIET;
     if (block->live == 0)
         return NOBODY;
     if (block->terminal > 0)
@@ -185,8 +195,7 @@ static enum suspicion look(const struct cf_core *core, uint32_t first, const str
     if (block->class == CF_CLASS_OWN) {
         if (!cuts->own_bounds)
             return ANYBODY;
-        if (block->stalest_ns < idle_cut || block->oldest_ns < age_cut)
-            refresh_own(core, block, first);
+        refresh_own(core, block, first);
         return block->stalest_ns < idle_cut || block->oldest_ns < age_cut ? ANYBODY : NOBODY;
     }
     if (block->oldest_ns < age_cut)
@@ -240,6 +249,27 @@ static void name(const struct cf_core *core, struct cf_due *due, size_t count)
             due[i].handle = cf_table_handle(core, (uint32_t)due[i].handle);
 }
 
+/* From the first slot of a block, the next block that is not quiet: most of a sweep that finds little goes by here. */
+static uint32_t pass_quiet(const struct cf_core *core, uint32_t slot, uint32_t *blocks, const struct cuts *cuts)
+{
+    while (slot < core->fresh && *blocks > 0) {
+        uint32_t place, number = cf_table_chunk(slot, &place), end = CF_TABLE_BLOCK << number;
+        const struct cf_block *first = &core->chunks[number].blocks[place / CF_TABLE_BLOCK], *block = first;
+        if (end - place > core->fresh - slot)
+            end = place + (core->fresh - slot);
+        const struct cf_block *last = first + (end - place) / CF_TABLE_BLOCK;
+        if ((uint32_t)(last - first) > *blocks)
+            last = first + *blocks;
+        while (block < last && is_quiet(block, cuts))
+            block++;
+        slot += (uint32_t)(block - first) * CF_TABLE_BLOCK;
+        *blocks -= (uint32_t)(block - first);
+        if (block < last)
+            break;
+    }
+    return slot;
+}
+
 size_t cf_core_scan(struct cf_core *core, const struct cf_judge *judge, uint32_t *cursor, uint32_t blocks,
                     struct cf_due *ret, size_t max)
 {
@@ -249,9 +279,14 @@ size_t cf_core_scan(struct cf_core *core, const struct cf_judge *judge, uint32_t
     size_t n = 0;
     own.now_ns = cf_table_now(judge->now_ns);
     make_cuts(core, &own, &cuts);
-    for (; slot < core->fresh && blocks > 0 && n < max; blocks--) {
+    while (slot < core->fresh && blocks > 0 && n < max) {
         uint64_t mask = 0;
         enum suspicion whom = slot % CF_TABLE_BLOCK != 0 ? ANYBODY : look(core, slot, &cuts, &mask);
+        if (whom == QUIET) {
+            slot = pass_quiet(core, slot, &blocks, &cuts);
+            continue;
+        }
+        blocks--;
         if (whom == IDLERS && max - n < CF_TABLE_BLOCK)
             whom = ANYBODY;             /* so that it can go on within the block */
         if (whom == IDLERS)

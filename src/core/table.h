@@ -256,7 +256,7 @@ struct cf_seen {
     bool dead;                          /* there are rows of this tag in limbo */
 };
 /* The handle of the id, or 0; SHARED. */
-cf_handle cf_table_find(const struct cf_core *core, const char *id, size_t len, uint32_t tag, struct cf_seen *ret_seen);
+cf_handle cf_table_find(const struct cf_core *core, const char *id, uint32_t tag, struct cf_seen *ret_seen);
 /* Takes rows of this tag that are in limbo out of the hash.  Else an id that comes and goes would fill a page with
  * them. */
 void cf_table_forget(struct cf_core *core, uint32_t tag);

@@ -110,7 +110,7 @@ static void finish(struct ending *ending, int64_t now_ns, struct cf_went *went)
         }
     }
     cf_core_gone(table->core, ending->handle);
-    (void)cf_table_reclaim(table, CF_LIB_RECLAIM_ENDED);
+    (void)cf_table_reclaim(table, CF_LIB_RECLAIM_ENDED, false);
 }
 
 bool cf_ending_due(struct curfew_table *table, cf_handle handle, const struct cf_judge *by, struct cf_went *went)

@@ -85,9 +85,10 @@ int cf_options_check_policy(const struct curfew_policy *policy, const char *name
 /* ── table.c ── */
 
 struct cf_policy cf_table_policy(const struct curfew_policy *policy);
-/* With the lock held: makes so many pieces of what has ended usable again, when nobody can be looking at them any
- * more.  A piece costs some 100 ns; a sweep leaves that to others.  True: more can be had at once. */
-bool cf_table_reclaim(struct curfew_table *table, size_t pieces);
+/* With the lock held: makes up to so many pieces of what has ended usable again, when nobody can be looking at them any
+ * more; `all`: also when they are too few to be worth it.  A piece costs some 100 ns; a sweep leaves that to others.
+ * True: more can be had at once. */
+bool cf_table_reclaim(struct curfew_table *table, size_t pieces, bool all);
 
 /* ── callback.c: no lock is held ── */
 

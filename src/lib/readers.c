@@ -145,8 +145,9 @@ uint64_t cf_readers_retire(void)
     atomic_thread_fence(memory_order_seq_cst);
 #endif
     if (!atomic_load(&readers.fenced) && membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0) {
-        set_fenced(true);
+        /* In this order: another owner who sees the fences must see how long to wait, too. */
         atomic_store(&readers.settled_ns, cf_clock_now().mono_ns + SETTLE_NS);
+        set_fenced(true);
     }
     return label;
 }

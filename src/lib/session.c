@@ -47,13 +47,15 @@ static int admit(struct curfew_table *table, const struct curfew_new *want, int6
         .age_ns = want->age_ns,
         .user = want->user,
     };
+    uint64_t step = 1;
     int rc;
     if (table->closing)
         return cf_error_set(error, CF_E_SHUTTING_DOWN, NULL, "the table was shut down");
-    (void)cf_table_reclaim(table, CF_LIB_RECLAIM_CREATED);
-    do {        /* one that a caller has taken for itself is passed over */
+    (void)cf_table_reclaim(table, CF_LIB_RECLAIM_CREATED, false);
+    do {        /* those that callers have taken for themselves are passed over, by longer and longer steps */
         if (want->id == NULL)
-            make_id(++table->made_ids, made);
+            make_id(table->made_ids += step, made);
+        step *= 2;
         rc = cf_core_admit(table->core, &admission, now_ns, ret_handle, error);
     } while (rc == CF_E_EXISTS && want->id == NULL);
     return rc;

@@ -93,7 +93,8 @@ static bool find_locked(struct curfew_table *table, const char *id, curfew_sessi
     return found;
 }
 
-/* In a section.  Where the table moves it looks again, before somebody has to wait for the lock. */
+/* In a section; one that is ENDING is not found.  Where the table moves it looks again, before somebody has to wait for
+ * the lock. */
 static enum cf_found find(const struct curfew_table *table, const char *id, cf_handle *ret_handle)
 {
     enum cf_found found = CF_UNSURE;
@@ -111,8 +112,6 @@ int curfew_session_find(struct curfew_table *table, const char *id, curfew_sessi
     struct cf_reader *me = enter();
     if (me != NULL) {
         found = find(table, id, &handle);
-        if (found == CF_FOUND && !is_here(cf_core_state(table->core, handle)))
-            found = CF_ABSENT;
         cf_readers_leave(me);
     }
     if (found == CF_UNSURE)

@@ -5,6 +5,11 @@
  * done early, so from this depth on a sweep leaves it to them rather than to the stack. */
 #define NESTED_SWEEPS_MAX 8
 
+static bool is_deep(void)
+{
+    return cf_callback_depth() >= NESTED_SWEEPS_MAX;
+}
+
 /* Who went is told to the log only: counting them costs something for each. */
 static struct cf_went *wanted(const struct curfew_table *table, struct cf_went *went)
 {
@@ -17,15 +22,20 @@ static bool has_callbacks(const struct curfew_table *table)
 }
 
 /* With the lock held: nobody wants to know about each of them.  The log's line names the first few. */
-static size_t drop(struct curfew_table *table, const struct cf_due *due, size_t count, struct cf_went *went)
+static size_t drop(struct curfew_table *table, const struct cf_due *due, size_t count, int64_t now_ns,
+                   struct cf_went *went)
 {
     struct cf_session session;
+    size_t gone = went == NULL ? cf_core_drop(table->core, due, count, now_ns) : 0;
     for (size_t i = 0; went != NULL && i < count; i++) {
         bool name = !went->more && cf_core_get(table->core, due[i].handle, 0, &session);
+        if (cf_core_drop(table->core, &due[i], 1, now_ns) == 0)
+            continue;                   /* a touch has saved it */
         cf_went_add(went, name ? session.id : NULL, due[i].reason);
+        gone++;
     }
-    size_t gone = cf_core_drop(table->core, due, count);
-    (void)cf_table_reclaim(table, 0);
+    table->counts.ends_spared += count - gone;
+    (void)cf_table_reclaim(table, 0, false);
     return gone;
 }
 
@@ -42,7 +52,7 @@ static size_t walk(struct curfew_table *table, struct cf_judge *judge, struct cf
         cf_lock_retake(&table->lock);
         size_t count = cf_core_scan(table->core, judge, &cursor, CF_LIB_HOLD_BLOCKS, due, CF_LIB_HOLD_ROWS);
         if (alone && count > 0)
-            ended += drop(table, due, count, went);
+            ended += drop(table, due, count, judge->now_ns, went);
         cf_lock_give(&table->lock);
         for (size_t i = 0; !alone && i < count; i++)
             ended += cf_ending_due(table, due[i].handle, judge, went);
@@ -52,6 +62,8 @@ static size_t walk(struct curfew_table *table, struct cf_judge *judge, struct cf
 
 static void count_run(struct curfew_table *table, uint64_t *counter)
 {
+    if (is_deep())
+        return;                         /* it will not run */
     cf_lock_take(&table->lock);
     (*counter)++;
     cf_lock_give(&table->lock);
@@ -60,7 +72,7 @@ static void count_run(struct curfew_table *table, uint64_t *counter)
 static size_t run(struct curfew_table *table, struct cf_judge judge, const char *what)
 {
     struct cf_went went = { 0 };
-    if (cf_callback_depth() >= NESTED_SWEEPS_MAX)
+    if (is_deep())
         return 0;
     size_t ended = walk(table, &judge, wanted(table, &went));
     cf_went_log(table, &went, what);
@@ -116,11 +128,13 @@ size_t cf_sweep_everybody(struct curfew_table *table)
     bool alone = !has_callbacks(table), decided = false;
     size_t cursor = 0, ended = 0, count;
 
+    if (is_deep())
+        return 0;
     do {
         cf_lock_retake(&table->lock);
         count = list_everybody(table, &cursor, due, CF_LIB_HOLD_ROWS);
         if (alone && count > 0)
-            ended += drop(table, due, count, wanted(table, &went));
+            ended += drop(table, due, count, 0, wanted(table, &went));
         cf_lock_give(&table->lock);
         for (size_t i = 0; !alone && i < count; i++)
             ended += cf_ending_decided(table, due[i].handle, CF_REASON_SHUTDOWN, wanted(table, &went), &decided);

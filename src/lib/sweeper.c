@@ -61,7 +61,7 @@ static void tidy(struct curfew_table *table)
     bool more = true;
     while (more) {
         cf_lock_retake(&table->lock);
-        more = cf_table_reclaim(table, CF_LIB_HOLD_ROWS);
+        more = cf_table_reclaim(table, CF_LIB_HOLD_ROWS, true);
         cf_lock_give(&table->lock);
     }
 }
@@ -174,7 +174,7 @@ static int begin(struct curfew_table *table, struct curfew_error *error)
 static int start(struct curfew_table *table, bool *ret_begun, struct curfew_error *error)
 {
     struct cf_sweeper *sweeper = mine(table);
-    while (sweeper->state == CF_SWEEPER_STOPPING) {
+    while (!table->closing && sweeper->state == CF_SWEEPER_STOPPING) {
         if (sweeper->joining && is_own(sweeper))
             return 0;                   /* somebody waits for this thread to stop: that came after this start */
         if (!sweeper->joining && !sweeper->exited)

@@ -191,22 +191,24 @@ int curfew_policy_get(struct curfew_table *table, unsigned kind, struct curfew_p
     return 0;
 }
 
-static bool worth_it(const struct curfew_table *table)
+static bool worth_it(const struct curfew_table *table, bool all)
 {
     size_t enough = cf_core_count(table->core) / LIMBO_SHARE;
     enough = enough < LIMBO_MIN ? LIMBO_MIN : enough > LIMBO_MAX ? LIMBO_MAX : enough;
-    return cf_core_limbo_collected(table->core) >= enough;
+    return cf_core_limbo_collected(table->core) >= (all ? 1 : enough);
 }
 
-bool cf_table_reclaim(struct curfew_table *table, size_t pieces)
+bool cf_table_reclaim(struct curfew_table *table, size_t pieces, bool all)
 {
     if (!cf_core_limbo_waiting(table->core)) {
-        if (!worth_it(table))
+        if (!worth_it(table, all))
             return false;
         cf_core_limbo_close(table->core);
         table->limbo_label = cf_readers_retire();
         table->limbo_passed = false;
     }
     table->limbo_passed = table->limbo_passed || cf_readers_passed(table->limbo_label);
-    return table->limbo_passed && pieces > 0 && !cf_core_limbo_free(table->core, pieces);
+    if (!table->limbo_passed || pieces == 0)
+        return false;
+    return !cf_core_limbo_free(table->core, pieces) || worth_it(table, all);
 }

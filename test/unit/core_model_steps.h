@@ -225,7 +225,7 @@ static inline void do_stale(struct world *w)
     MUST(w, !cf_core_ending(w->core, handle, CF_REASON_LOST));
     MUST(w, !cf_core_ask(w->core, handle, CF_REASON_LOST));
     cf_core_asked(w->core, handle);
-    MUST(w, cf_core_drop(w->core, &due, 1) == 0);
+    MUST(w, cf_core_drop(w->core, &due, 1, w->now_ns) == 0);
     cf_core_gone(w->core, handle);
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -20,6 +21,7 @@
 #define IDLE (3600 * S)
 #define AGE (86400 * S)
 #define NOTES_MAX 16384
+#define BOUND_NS (30 * S)               /* for what must come; a busy machine needs a fraction of it */
 
 struct note {                           /* one call of before_end or after_end */
     bool after;
@@ -210,6 +212,33 @@ static inline struct curfew_counts counts(struct world *w)
         ended += now.ended[reason];
     assert_true(ended == now.sessions_cleaned);
     return now;
+}
+
+/* ── real time ── */
+
+static inline int64_t real_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * S + now.tv_nsec;
+}
+
+/* Looks every millisecond until it is so. */
+#define AWAIT(condition) do { \
+        int64_t begun_ns = real_now(); \
+        while (!(condition)) { \
+            if (real_now() - begun_ns > BOUND_NS) \
+                fail_msg("waited in vain for: %s", #condition); \
+            nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL); \
+        } \
+    } while (0)
+
+/* When a wait that is given a moment of CLOCK_REALTIME must end. */
+static inline struct timespec bound(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (struct timespec){ .tv_sec = now.tv_sec + BOUND_NS / S, .tv_nsec = now.tv_nsec };
 }
 
 /* ── memory ── */

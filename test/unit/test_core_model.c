@@ -136,33 +136,56 @@ static void do_walk(struct world *w)
         check_judge_one(w, &judge, any(w));
 }
 
+static bool saved(const struct world *w, const struct cf_due *due, int64_t judged_used_ns)
+{
+    bool by_use = due->reason == CF_REASON_IDLE || due->reason == CF_REASON_LIMIT;
+    if (!by_use || due->idle_for_ns == 0)       /* not idle at all: old, and that no touch changes */
+        return false;
+    return w->rows[by_handle(w, due->handle)].is.last_used_ns > judged_used_ns;
+}
+
+static size_t model_drop(struct world *w, const struct cf_due *due, const int64_t *used_ns, size_t n)
+{
+    size_t gone = 0;
+    for (size_t i = 0; i < n; i++) {
+        int at = by_handle(w, due[i].handle);
+        if (at == NOBODY || w->rows[at].is.state == CF_STATE_ENDING || saved(w, &due[i], used_ns[i]))
+            continue;
+        w->rows[at].is.reason = due[i].reason;
+        model_gone(w, at);
+        gone++;
+    }
+    return gone;
+}
+
 /* A scan that is never at its end, by another judge each time; those whom it finds are dropped, with some who were
- * gone or ENDING already. */
+ * gone or ENDING already; and some were touched meanwhile. */
 static void do_drop(struct world *w)
 {
     enum { MOST = 50 };
     struct cf_policy policies[CF_KINDS_MAX], all_of_them;
     struct cf_judge judge = draw_judge(w, policies, &all_of_them);
     struct cf_due due[2 * MOST + 2];
+    int64_t used_ns[2 * MOST + 2];
     if (w->cursor == CF_SCAN_END)
         w->cursor = 0;
-    size_t n = cf_core_scan(w->core, &judge, &w->cursor, 4, due, 1 + draw(w, MOST)), gone = 0;
+    size_t n = cf_core_scan(w->core, &judge, &w->cursor, 4, due, 1 + draw(w, MOST));
     check_list(w, &judge, due, n);
     for (size_t i = 0; i < n; i++)
+        used_ns[i] = w->rows[by_handle(w, due[i].handle)].is.last_used_ns;
+    for (size_t i = 0; i < n; i++) {
         if (draw(w, 20) == 0)
             do_ending(w, by_handle(w, due[i].handle), CF_REASON_REQUESTED);
-    for (size_t repeat = draw(w, 3); repeat > 0 && n > 0; repeat--, n++)
-        due[n] = due[draw(w, n)];
-    size_t dropped = cf_core_drop(w->core, due, n);
-    for (size_t i = 0; i < n; i++) {
-        int at = by_handle(w, due[i].handle);
-        if (at == NOBODY || w->rows[at].is.state == CF_STATE_ENDING)
-            continue;
-        w->rows[at].is.reason = due[i].reason;
-        model_gone(w, at);
-        gone++;
+        if (draw(w, 10) == 0)
+            do_touch(w, by_handle(w, due[i].handle));
     }
-    MUST(w, dropped == gone);
+    for (size_t repeat = draw(w, 3); repeat > 0 && n > 0; repeat--, n++) {
+        size_t again = draw(w, n);
+        due[n] = due[again];
+        used_ns[n] = used_ns[again];
+    }
+    size_t dropped = cf_core_drop(w->core, due, n, judge.now_ns);
+    MUST(w, dropped == model_drop(w, due, used_ns, n));
 }
 
 /* A scan that may look at nothing, or list nobody, does not move. */

@@ -193,7 +193,7 @@ static void growth_moves_nobody(void **state)
         assert_true(cf_core_find(core, id, &found) && found == handles[i]);
     }
     assert_int_equal(cf_core_due(core, T0 + IDLE + 1, due, SESSIONS), SESSIONS / 2);
-    assert_int_equal(cf_core_drop(core, due, SESSIONS / 2), SESSIONS / 2);
+    assert_int_equal(cf_core_drop(core, due, SESSIONS / 2, T0 + IDLE + 1), SESSIONS / 2);
     assert_int_equal(cf_core_due(core, T0 + IDLE + 1, due, SESSIONS), 0);
     for (int i = 0; i < SESSIONS; i++)
         assert_int_equal(cf_core_state(core, handles[i]), i % 2 ? CF_STATE_ACTIVE : CF_STATE_FREE);

@@ -426,14 +426,118 @@ static void a_drop_ends_each_once(void **state)
     assert_true(cf_core_ending(*state, crowd[3], CF_REASON_REQUESTED));
     assert_true(cf_core_ask(*state, crowd[4], CF_REASON_AGE));
     cf_core_gone(*state, crowd[5]);
-    assert_int_equal(cf_core_drop(*state, due, 2 * CROWD), CROWD - 2);
+    assert_int_equal(cf_core_drop(*state, due, 2 * CROWD, T0), CROWD - 2);
     assert_int_equal(cf_core_count(*state), 1);
     assert_int_equal(cf_core_state(*state, crowd[3]), CF_STATE_ENDING);
     assert_int_equal(cf_core_tally(*state)->ended[CF_REASON_LIMIT], CROWD / 2);
     assert_int_equal(cf_core_tally(*state)->ended[CF_REASON_IDLE], CROWD / 2 - 2);
     assert_int_equal(cf_core_counts(*state)->sessions_cleaned, CROWD - 1);
     assert_int_equal(cf_core_workspaces(*state), 1);
-    assert_int_equal(cf_core_drop(*state, due, 0), 0);
+    assert_int_equal(cf_core_drop(*state, due, 0, T0), 0);
+}
+
+static size_t list(struct cf_core *core, const struct cf_judge *judge, struct cf_due *ret, size_t max)
+{
+    uint32_t cursor = 0;
+    return cf_core_scan(core, judge, &cursor, UINT32_MAX, ret, max);
+}
+
+static bool was_touched(int i)
+{
+    return i % 3 == 0;
+}
+
+/* Some of those that were listed are touched before the drop: at the moment of the judge, and later. */
+static void expect_touches_to_save(struct cf_core *core, const struct cf_judge *judge, const cf_handle crowd[CROWD],
+                                   bool saved)
+{
+    struct cf_due due[CROWD];
+    size_t count = list(core, judge, due, CROWD), left = 0;
+    assert_int_equal(count, CROWD);
+    for (int i = 0; i < CROWD; i++)
+        if (was_touched(i))
+            assert_int_equal(cf_core_touch(core, crowd[i], judge->now_ns + i % 2 * S, CF_TOUCH_INPUT), 0);
+    for (int i = 0; i < CROWD; i++)
+        left += saved && was_touched(i);
+    assert_int_equal(cf_core_drop(core, due, count, judge->now_ns), CROWD - left);
+    assert_int_equal(cf_core_count(core), left);
+    for (int i = 0; i < CROWD; i++)
+        assert_int_equal(cf_core_state(core, crowd[i]), saved && was_touched(i) ? CF_STATE_ACTIVE : CF_STATE_FREE);
+    assert_int_equal(cf_core_counts(core)->sessions_cleaned, CROWD - left);
+}
+
+static void a_touch_after_the_judge_saves_who_is_idle(void **state)
+{
+    const struct cf_judge judge = { .now_ns = T0 + IDLE + 1 };
+    cf_handle crowd[CROWD];
+    start_crowd(*state, crowd);
+    expect_touches_to_save(*state, &judge, crowd, true);
+    assert_int_equal(cf_core_tally(*state)->ended[CF_REASON_IDLE], CROWD - (CROWD + 2) / 3);
+    expect_nobody(*state, T0 + 2 * IDLE + 1);   /* from their touch on they have their whole time */
+    struct cf_due due[CROWD];
+    assert_int_equal(cf_core_due(*state, T0 + 2 * IDLE + 2 + S, due, CROWD), (CROWD + 2) / 3);
+}
+
+static void a_touch_after_the_judge_saves_who_has_own_limits(void **state)
+{
+    const struct cf_judge judge = { .now_ns = T0 + S + 1 };
+    cf_handle crowd[CROWD];
+    char id[16];
+    cf_core_limits_set(*state, &many);
+    for (int i = 0; i < CROWD; i++) {
+        snprintf(id, sizeof id, "s%d", i);
+        crowd[i] = admit_with(*state, id, "w", S, 0, T0);
+        cf_core_started(*state, crowd[i], T0);
+    }
+    expect_touches_to_save(*state, &judge, crowd, true);
+}
+
+static void a_touch_after_the_judge_saves_from_an_emergency(void **state)
+{
+    const struct cf_judge judge = { .now_ns = T0 + 300 * S + 1, .all = &many.emergency, .reason = CF_REASON_LIMIT };
+    cf_handle crowd[CROWD];
+    start_crowd(*state, crowd);
+    expect_touches_to_save(*state, &judge, crowd, true);
+    assert_int_equal(cf_core_tally(*state)->ended[CF_REASON_LIMIT], CROWD - (CROWD + 2) / 3);
+}
+
+static void no_touch_saves_from_old_age(void **state)
+{
+    const struct cf_judge judge = { .now_ns = T0 + AGE + 1 };
+    cf_handle crowd[CROWD];
+    start_crowd(*state, crowd);
+    touch_all(*state, crowd, T0 + AGE);
+    expect_touches_to_save(*state, &judge, crowd, false);
+    assert_int_equal(cf_core_tally(*state)->ended[CF_REASON_AGE], CROWD);
+}
+
+/* CLOSED ones cannot be touched, but may have been, later than the moment of the judge. */
+static void no_touch_saves_who_is_closed_or_who_shall_end(void **state)
+{
+    static const enum cf_reason reasons[] = { CF_REASON_AGE, CF_REASON_CLOSED, CF_REASON_FAILED, CF_REASON_REQUESTED,
+                                              CF_REASON_SHUTDOWN, CF_REASON_LOST };
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+        cf_handle one = start(*state, "one", T0);
+        struct cf_due due = { .handle = one, .reason = reasons[i], .idle_for_ns = S };
+        assert_int_equal(cf_core_touch(*state, one, T0 + 5 * S, CF_TOUCH_INPUT), 0);
+        if (reasons[i] == CF_REASON_CLOSED || reasons[i] == CF_REASON_FAILED)
+            cf_core_left(*state, one, reasons[i] == CF_REASON_CLOSED ? CF_STATE_CLOSED : CF_STATE_FAILED, NULL);
+        assert_int_equal(cf_core_drop(*state, &due, 1, T0 + S), 1);
+        assert_int_equal(cf_core_state(*state, one), CF_STATE_FREE);
+        assert_int_equal(cf_core_tally(*state)->ended[reasons[i]], 1);
+    }
+}
+
+/* Without a touch in between nobody is saved, also when the clock has gone back behind the last use. */
+static void a_clock_that_went_back_saves_nobody_from_an_emergency(void **state)
+{
+    static const struct cf_policy old = { CF_NEVER_NS, 10 * S };
+    const struct cf_judge judge = { .now_ns = T0 + 50 * S, .all = &old, .reason = CF_REASON_LIMIT };
+    struct cf_due due;
+    cf_handle one = start(*state, "one", T0);
+    assert_int_equal(cf_core_touch(*state, one, T0 + 100 * S, CF_TOUCH_INPUT), 0);
+    assert_int_equal(list(*state, &judge, &due, 1), 1);
+    assert_int_equal(cf_core_drop(*state, &due, 1, judge.now_ns), 1);
 }
 
 static void who_is_asked_has_no_next_moment(void **state)
@@ -501,6 +605,16 @@ int main(void)
         TEST("S0.8: idle ones are listed once, whatever the room", idlers_alone_are_listed_once_whatever_the_room),
         TEST("the next moment by parts is the next moment", next_due_by_parts_is_next_due),
         TEST("a drop ends each once, with its reason", a_drop_ends_each_once),
+        TEST("S3.9: a touch between judging and ending saves who was idle", a_touch_after_the_judge_saves_who_is_idle),
+        TEST("S3.9: a touch between judging and ending saves who has limits of its own",
+             a_touch_after_the_judge_saves_who_has_own_limits),
+        TEST("S3.5, S3.9: a touch between judging and ending saves from an emergency",
+             a_touch_after_the_judge_saves_from_an_emergency),
+        TEST("S3.3: no touch saves from old age", no_touch_saves_from_old_age),
+        TEST("no touch saves who is closed, or who somebody decided shall end",
+             no_touch_saves_who_is_closed_or_who_shall_end),
+        TEST("S3.5: a clock that went back behind the last use saves nobody from an emergency",
+             a_clock_that_went_back_saves_nobody_from_an_emergency),
     };
     return cmocka_run_group_tests_name("core_scan", tests, NULL, NULL);
 }

@@ -117,6 +117,57 @@ static void sessions_are_found_by_id(void **state)
     assert_int_equal(cf_core_in_workspace(*state, NULL), 0);
 }
 
+/* ── ids that begin alike ── */
+
+static const char *const alike[] = {
+    "1", "10", "100", "1000", "10000", "10000000", "100000000", "s1", "s10", "s100", "u2", "u23", "u234", "a", "aa", "aaa",
+    "session-1-of-mine", "session-2-of-minee", "an-id-that-does-not-fit-into-its-row",
+    "an-id-that-does-not-fit-into-its-row-", "an-id-that-does-not-fit-into-its-row-1",
+};
+enum { ALIKE = sizeof alike / sizeof *alike };
+
+static struct cf_core *new_core_of_seed(uint64_t seed, bool shared)
+{
+    struct cf_core_options options = {
+        .limits = standard_limits, .policies = standard_policies, .kinds = CF_KINDS, .seed = seed, .shared = shared,
+    };
+    struct cf_core *core = cf_core_new(&options);
+    assert_non_null(core);
+    return core;
+}
+
+/* Each has limits of its own, so that its id ends where a block of memory does. */
+static void admit_all_alike(struct cf_core *core, bool backwards, cf_handle handles[ALIKE])
+{
+    for (int k = 0; k < ALIKE; k++) {
+        int i = backwards ? ALIKE - 1 - k : k;
+        cf_handle found = 77;
+        assert_false(cf_core_find(core, alike[i], &found));
+        assert_int_equal(cf_core_find_shared(core, alike[i], &found), CF_ABSENT);
+        assert_true(found == 77);
+        handles[i] = admit_with(core, alike[i], alike[i], S, 0, T0);
+        assert_int_equal(refusal(core, alike[i], "w", NULL), CF_E_EXISTS);
+    }
+}
+
+static void ids_that_begin_alike_are_told_apart(void **state)
+{
+    cf_handle handles[ALIKE], found;
+    (void)state;
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        struct cf_core *core = new_core_of_seed(seed, seed % 2);
+        admit_all_alike(core, seed % 4 < 2, handles);
+        for (int i = 0; i < ALIKE; i++) {
+            assert_true(cf_core_find(core, alike[i], &found) && found == handles[i]);
+            assert_int_equal(cf_core_find_shared(core, alike[i], &found), CF_FOUND);
+            assert_true(found == handles[i]);
+            assert_string_equal(get(core, handles[i], T0).id, alike[i]);
+        }
+        assert_false(cf_core_find(core, "s1000", &found));
+        cf_core_free(&core);
+    }
+}
+
 /* ── handles ── */
 
 static void stale_handles_do_nothing(void **state)
@@ -191,6 +242,55 @@ static void every_byte_changes_the_hash(void **state)
         assert_int_not_equal(cf_map_tag(&a, zeros, len), cf_map_tag(&b, zeros, len));
         assert_int_not_equal(cf_map_tag(&a, zeros, len), cf_map_tag(&a, other, len));
     }
+}
+
+static uint32_t tag_of(uint64_t seed, const char *text)
+{
+    struct cf_map_key key = cf_map_key_from(seed);
+    return cf_map_tag(&key, text, strlen(text));
+}
+
+/* A length that can be made up for by a text makes such texts equal under every key. */
+static void no_length_makes_up_for_a_text(void **state)
+{
+    static const char *const pairs[][2] = {
+        { "s1", "s10" }, { "u2", "u23" }, { "1000", "10000" }, { "10000000", "100000000" },
+        { "session-1-of-mine", "session-2-of-minee" },      /* 17 and 18 bytes */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        int equal = 0;
+        for (uint64_t seed = 0; seed < 200; seed++)
+            equal += tag_of(seed, pairs[i][0]) == tag_of(seed, pairs[i][1]);
+        if (equal > 0)                  /* by chance it would be one time in 2^32 */
+            fail_msg("%s and %s: equal under %d keys of 200", pairs[i][0], pairs[i][1], equal);
+    }
+}
+
+static int compare_tags(const void *a, const void *b)
+{
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+    return (left > right) - (left < right);
+}
+
+static void names_of_numbers_are_equal_by_chance_only(void **state)
+{
+    enum { NUMBERS = 3000, FORMS = 3, SEEDS = 20 };
+    static uint32_t tags[FORMS * NUMBERS];
+    static const char *const forms[FORMS] = { "", "s", "u" };
+    char text[24];
+    int equal = 0;
+    (void)state;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        for (int i = 0; i < FORMS * NUMBERS; i++) {
+            snprintf(text, sizeof text, "%s%d", forms[i % FORMS], i / FORMS);
+            tags[i] = tag_of(seed, text);
+        }
+        qsort(tags, FORMS * NUMBERS, sizeof *tags, compare_tags);
+        for (int i = 1; i < FORMS * NUMBERS; i++)
+            equal += tags[i] == tags[i - 1];
+    }
+    assert_in_range(equal, 0, 3);       /* 20 times 9000^2 / 2^33, that is 0.19, are to be expected */
 }
 
 static void every_value_has_a_name(void **state)
@@ -316,10 +416,13 @@ int main(void)
         TEST("S0.3, S3.5: limits of 0, 1 and as many as there can be", limits_of_none_and_of_all),
         TEST("a bad admission changes nothing and names the field", bad_admissions_change_nothing),
         TEST("sessions are found by id until they are gone", sessions_are_found_by_id),
+        TEST("ids of which one begins another are told apart, whatever the seed", ids_that_begin_alike_are_told_apart),
         TEST("a stale handle does nothing, also when its slot lives again", stale_handles_do_nothing),
         TEST("a slot retires before its handles would repeat", a_slot_retires_before_its_handles_repeat),
         TEST("S0.8: a walk sees every session once", every_row_is_walked_once),
         TEST("the hash depends on the key, the length and every byte", every_byte_changes_the_hash),
+        TEST("no length makes up for a text: tags are equal by chance only", no_length_makes_up_for_a_text),
+        TEST("the names of numbers have equal tags by chance only", names_of_numbers_are_equal_by_chance_only),
         TEST("every kind, state and reason has a name", every_value_has_a_name),
         TEST_SHARED("a slot retires before its handles would repeat, also beside readers",
                     a_slot_retires_before_its_handles_repeat),

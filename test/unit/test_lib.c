@@ -1,6 +1,8 @@
 /* test_lib.c: tables and sessions of libcurfew, on a clock that the tests move. */
 #include "lib_fixture.h"
 
+#include <time.h>
+
 /* ── creating ── */
 
 static void creation_sets_what_is_known(void **state)
@@ -55,6 +57,44 @@ static void made_ids_pass_over_taken_ones(void **state)
     assert_int_equal(curfew_session_end(w->table, fourth), 0);
     assert_string_equal(get(w, create(w, NULL)).id, "s-5");
     assert_int_equal(curfew_session_find(w->table, "s-4", &found), CURFEW_E_NOT_FOUND);
+}
+
+static int64_t cpu_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return now.tv_sec * S + now.tv_nsec;
+}
+
+/* Somebody restores his sessions by the ids that a table of another time has made. */
+static void a_made_id_beside_many_restored_ones_costs_little(void **state)
+{
+    enum { RESTORED = 200000, MORE = 1000 };
+    struct world *w = *state;
+    char id[24];
+    for (int i = 1; i <= RESTORED; i++) {
+        snprintf(id, sizeof id, "s-%d", i);
+        create(w, id);
+    }
+    int64_t begun_ns = cpu_ns();
+    for (int i = 1; i <= RESTORED; i++) {
+        snprintf(id, sizeof id, "s-%d", i);
+        assert_int_equal(create_fails(w, id, NULL), CURFEW_E_EXISTS);
+    }
+    int64_t all_ns = cpu_ns() - begun_ns;
+    begun_ns = cpu_ns();
+    curfew_session made = create(w, NULL);
+    int64_t one_ns = cpu_ns() - begun_ns;
+    printf("# one id beside %d that are taken: %.3f ms; to be refused all of these: %.1f ms\n", RESTORED,
+           (double)one_ns / 1e6, (double)all_ns / 1e6);
+    assert_true(one_ns < all_ns / 20);          /* it did not try them all */
+    for (int i = 0; i <= MORE; i++) {
+        struct curfew_info info = get(w, made);
+        assert_memory_equal(info.id, "s-", 2);
+        assert_in_range(strtoul(info.id + 2, NULL, 10), RESTORED + 1, 4 * RESTORED);
+        made = create(w, NULL);
+    }
+    assert_true(counts(w).sessions_active == RESTORED + MORE + 2);
 }
 
 static void wrong_arguments_are_named(void **state)
@@ -128,6 +168,102 @@ static void an_id_is_found_while_it_is_here(void **state)
     assert_int_equal(curfew_session_find(w->table, longer, &found), CURFEW_E_NOT_FOUND);
     assert_int_equal(curfew_session_end(w->table, session), 0);
     assert_int_equal(curfew_session_find(w->table, "one", &found), CURFEW_E_NOT_FOUND);
+}
+
+static void find_it(struct world *w, const char *id, curfew_session session)
+{
+    curfew_session found = 77;
+    uint64_t before = get(w, session).message_count;
+    assert_int_equal(curfew_session_find(w->table, id, &found), 0);
+    assert_true(found == session);
+    assert_int_equal(curfew_session_touch_id(w->table, id, CURFEW_TOUCH_MESSAGE), 0);
+    assert_true(get(w, session).message_count == before + 1);
+    assert_string_equal(get(w, session).id, id);
+    assert_int_equal(create_fails(w, id, NULL), CURFEW_E_EXISTS);
+}
+
+static void find_nobody(struct world *w, const char *id)
+{
+    curfew_session found = 77;
+    assert_int_equal(curfew_session_find(w->table, id, &found), CURFEW_E_NOT_FOUND);
+    assert_int_equal(curfew_session_touch_id(w->table, id, CURFEW_TOUCH_MESSAGE), CURFEW_E_NOT_FOUND);
+    assert_true(found == 77);
+}
+
+/* Each has limits of its own, so that its id ends where a block of memory does. */
+static void create_all_alike(struct world *w, const char *const *ids, int count, bool backwards)
+{
+    curfew_session sessions[16];
+    for (int k = 0; k < count; k++) {
+        int i = backwards ? count - 1 - k : k;
+        const struct curfew_new want = { .id = ids[i], .idle_ns = 5 * S };
+        find_nobody(w, ids[i]);
+        sessions[i] = create_with(w, &want);
+    }
+    for (int i = 0; i < count; i++)
+        find_it(w, ids[i], sessions[i]);
+}
+
+static void ids_that_begin_alike_are_told_apart(void **state)
+{
+    static const char *const ids[] = { "s1", "s10", "s100", "10", "100", "1000", "10000", "u2", "u23", "10000000",
+                                       "100000000", "session-1-of-mine", "session-2-of-minee" };
+    struct world *w = *state;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct curfew_options options = world_options(w);
+        options.seed = seed;
+        curfew_table_free(&w->table);
+        world_make(w, &options);
+        create_all_alike(w, ids, sizeof ids / sizeof *ids, seed % 2);
+        find_nobody(w, "s1000");
+        find_nobody(w, "1");
+    }
+}
+
+/* In memory that ends where the id does. */
+static char *id_of_bytes(size_t bytes)
+{
+    char *id = malloc(bytes + 1);
+    assert_non_null(id);
+    memset(id, 'x', bytes);
+    id[bytes] = '\0';
+    return id;
+}
+
+static void the_longest_id_is_found_and_a_longer_one_is_not(void **state)
+{
+    struct world *w = *state;
+    char *longest = id_of_bytes(CURFEW_ID_SIZE - 1);
+    curfew_session session = create(w, longest);
+    find_it(w, longest, session);
+    for (size_t bytes = CURFEW_ID_SIZE - 2; bytes < CURFEW_ID_SIZE + 3; bytes++) {
+        char *other = id_of_bytes(bytes);
+        if (bytes != CURFEW_ID_SIZE - 1)
+            find_nobody(w, other);
+        if (bytes >= CURFEW_ID_SIZE)
+            assert_int_equal(create_fails(w, other, NULL), CURFEW_E_INVALID);
+        free(other);
+    }
+    longest[CURFEW_ID_SIZE - 2] = 'y';
+    find_nobody(w, longest);
+    free(longest);
+}
+
+static void an_id_need_not_be_utf_8(void **state)
+{
+    static const char *const ids[] = {
+        "\xff", "\xff\xfe", "\x80", "\xc3", "\xc3(", "\xed\xa0\x80", "a\x01\n\x7f", "\xf5\x80\x80\x80 and so on and so on", "\xc3\xa9",
+    };
+    struct world *w = *state;
+    char all[CURFEW_ID_SIZE];
+    memset(all, '\xff', sizeof all);
+    find_nobody(w, "\xff");
+    create_all_alike(w, ids, sizeof ids / sizeof *ids, false);
+    all[CURFEW_ID_SIZE - 1] = '\0';
+    find_nobody(w, all);
+    find_it(w, all, create(w, all));
+    all[CURFEW_ID_SIZE - 2] = '\xfe';
+    find_nobody(w, all);
 }
 
 static void a_handle_is_never_used_again(void **state)
@@ -540,10 +676,15 @@ int main(void)
         TEST("what is left of the limits counts down to 0", limits_count_down),
         TEST("an id that is here cannot be taken again", an_id_is_taken_once),
         TEST("ids that the table makes are never made again and pass over taken ones", made_ids_pass_over_taken_ones),
+        TEST("an id that the table makes beside 200,000 restored ones costs little",
+             a_made_id_beside_many_restored_ones_costs_little),
         TEST("an argument that is wrong is named, and nothing changes", wrong_arguments_are_named),
         TEST("S3.2, S3.3: a session's own limits win over its kind's", own_limits_win),
         TEST("an id is found while its session is here; one of the wrong form is not found",
              an_id_is_found_while_it_is_here),
+        TEST("ids of which one begins another are told apart, whatever the seed", ids_that_begin_alike_are_told_apart),
+        TEST("the longest id is found, and a longer one is nobody's", the_longest_id_is_found_and_a_longer_one_is_not),
+        TEST("an id need not be UTF-8", an_id_need_not_be_utf_8),
         TEST("a handle is never used again, and a stale one meets nobody", a_handle_is_never_used_again),
         TEST("a walk over the table sees each session once", a_walk_sees_each_once),
         TEST("a struct of an older version is filled as far as it goes", a_smaller_struct_is_filled_as_far_as_it_goes),

@@ -2,6 +2,9 @@
 #include "lib_fixture.h"
 
 #include <pthread.h>
+#include <semaphore.h>
+
+#define MANY 4000
 
 static size_t told(const struct world *w, bool after)
 {
@@ -303,7 +306,6 @@ static void sweep_within(struct world *w, const struct curfew_info *info)
 static void callbacks_may_sweep(void **state)
 {
     struct world *w = *state;
-    enum { MANY = 4000 };
     for (int i = 0; i < MANY; i++)
         create(w, NULL);
     w->in_before = w->in_after = sweep_within;
@@ -371,6 +373,240 @@ static void a_callback_may_shut_down(void **state)
     assert_int_equal(counts(w).ended[CURFEW_REASON_SHUTDOWN], 10);
 }
 
+/* ── shutting down from within each callback ── */
+
+#define SMALL_STACK_BYTES (512 * 1024)  /* a call within a call for each of MANY would need several times that */
+
+static unsigned char ends[MANY];        /* how often each was told */
+
+static void shut_down_again(struct world *w, const struct curfew_info *info)
+{
+    (void)info;
+    if (curfew_shutdown(w->table, NULL) != 0)
+        w->any = NULL;
+}
+
+static void count_end(struct world *w, const struct curfew_info *info)
+{
+    ends[(unsigned char *)info->user - ends]++;
+    shut_down_again(w, info);
+}
+
+static void log_and_shut_down(void *context, int level, const char *text)
+{
+    (void)level;
+    (void)text;
+    shut_down_again(context, NULL);
+}
+
+static void make_many(struct world *w, const struct curfew_callbacks *callbacks)
+{
+    struct curfew_options options = world_options(w);
+    options.callbacks = *callbacks;
+    curfew_table_free(&w->table);
+    world_make(w, &options);
+    memset(ends, 0, sizeof ends);
+    w->note_count = 0;
+    for (int i = 0; i < MANY; i++) {
+        const struct curfew_new want = { .user = &ends[i] };
+        w->other = create_with(w, &want);
+    }
+}
+
+static void *sweep_first(void *argument)
+{
+    struct world *w = argument;
+    w->any = curfew_sweep(w->table, NULL) == 0 ? w->any : NULL;
+    return NULL;
+}
+
+static void *end_one_first(void *argument)
+{
+    struct world *w = argument;
+    w->any = curfew_session_end(w->table, w->other) == 0 ? w->any : NULL;
+    return NULL;
+}
+
+static void *shut_down_first(void *argument)
+{
+    shut_down_again(argument, NULL);
+    return NULL;
+}
+
+static void run_on_a_small_stack(struct world *w, void *(*function)(void *argument))
+{
+    pthread_attr_t small;
+    pthread_t thread;
+    w->any = w;
+    assert_int_equal(pthread_attr_init(&small), 0);
+    assert_int_equal(pthread_attr_setstacksize(&small, SMALL_STACK_BYTES), 0);
+    assert_int_equal(pthread_create(&thread, &small, function, w), 0);
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&small);
+    assert_ptr_equal(w->any, w);
+}
+
+static void each_way_ends_everybody_once(struct world *w, const struct curfew_callbacks *callbacks)
+{
+    static void *(*const ways[])(void *) = { sweep_first, end_one_first, shut_down_first };
+    for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
+        make_many(w, callbacks);
+        advance(w, IDLE + 1);
+        run_on_a_small_stack(w, ways[way]);
+        /* With a log alone ending one calls nobody: the others are here. */
+        bool one = callbacks->log != NULL && ways[way] == end_one_first;
+        assert_int_equal(counts(w).sessions_cleaned, one ? 1 : MANY);
+        assert_int_equal(counts(w).sessions_active, one ? MANY - 1 : 0);
+        for (int i = 0; i < MANY && callbacks->after_end != NULL; i++)
+            assert_int_equal(ends[i], 1);
+        assert_int_equal(told(w, false), callbacks->before_end != NULL ? MANY : 0);
+    }
+}
+
+static void each_end_may_shut_down(void **state)
+{
+    struct world *w = *state;
+    w->in_after = count_end;
+    each_way_ends_everybody_once(w, &(struct curfew_callbacks){ .after_end = world_after, .context = w });
+}
+
+static void each_question_may_shut_down(void **state)
+{
+    struct world *w = *state;
+    w->in_before = shut_down_again;
+    each_way_ends_everybody_once(w, &(struct curfew_callbacks){ .before_end = world_before, .context = w });
+}
+
+static void each_line_may_shut_down(void **state)
+{
+    struct world *w = *state;
+    each_way_ends_everybody_once(w, &(struct curfew_callbacks){ .log = log_and_shut_down, .context = w });
+}
+
+/* ── nobody waits for a callback ── */
+
+#define OTHERS 4
+
+struct slow {
+    struct curfew_table *table;
+    bool before, after;                 /* which of its callbacks waits */
+    sem_t reached, go;
+    _Atomic bool over;                  /* its sweep */
+    _Atomic int wrong;
+    size_t ended;
+};
+
+static int wait_if_slow(struct slow *slow, bool waits, const struct curfew_info *info)
+{
+    if (waits && info->user == slow) {
+        sem_post(&slow->reached);
+        sem_wait(&slow->go);
+    }
+    return 0;
+}
+
+static int slow_before(void *context, const struct curfew_info *info)
+{
+    struct slow *slow = context;
+    return wait_if_slow(slow, slow->before, info);
+}
+
+static int slow_after(void *context, const struct curfew_info *info)
+{
+    struct slow *slow = context;
+    return wait_if_slow(slow, slow->after, info);
+}
+
+static void *sweep_slowly(void *argument)
+{
+    struct slow *slow = argument;
+    slow->wrong += curfew_sweep(slow->table, &slow->ended) != 0;
+    slow->over = true;
+    return NULL;
+}
+
+static void *live_on(void *argument)
+{
+    struct slow *slow = argument;
+    struct curfew_table *table = slow->table;
+    struct curfew_counts counts;
+    struct curfew_info info;
+    curfew_session mine, found;
+    for (int i = 0; i < 1000; i++) {
+        const struct curfew_new want = { .idle_ns = i % 2 ? 5 * S : 0 };
+        slow->wrong += curfew_session_create(table, &want, &mine, NULL) != 0;
+        slow->wrong += curfew_session_get(table, mine, &info, sizeof info) != 0;
+        slow->wrong += curfew_session_find(table, info.id, &found) != 0 || found != mine;
+        slow->wrong += curfew_session_touch(table, mine, CURFEW_TOUCH_MESSAGE) != 0;
+        slow->wrong += curfew_session_touch_id(table, info.id, CURFEW_TOUCH_MESSAGE) != 0;
+        slow->wrong += curfew_session_busy(table, mine, true) != 0;
+        if (i % 10 == 0)
+            slow->wrong += curfew_sweep(table, NULL) != 0 || curfew_next_due(table) <= 0;
+        curfew_counts_get(table, &counts, sizeof counts);
+        slow->wrong += counts.sessions_active < 1 || slow->over;
+        slow->wrong += curfew_session_end(table, mine) != 0;
+        slow->wrong += curfew_session_end(table, mine) != CURFEW_E_GONE;
+    }
+    return NULL;
+}
+
+static bool all_ended_in_time(const pthread_t *threads, bool joined[OTHERS])
+{
+    struct timespec until = bound();
+    bool all = true;
+    for (int i = 0; i < OTHERS; i++) {
+        joined[i] = pthread_timedjoin_np(threads[i], NULL, &until) == 0;
+        all = all && joined[i];
+    }
+    return all;
+}
+
+static void others_live_on_beside(struct slow *slow)
+{
+    pthread_t slow_thread, threads[OTHERS];
+    bool joined[OTHERS];
+    struct timespec until = bound();
+    assert_int_equal(pthread_create(&slow_thread, NULL, sweep_slowly, slow), 0);
+    assert_int_equal(sem_timedwait(&slow->reached, &until), 0);
+    for (int i = 0; i < OTHERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, live_on, slow), 0);
+    bool in_time = all_ended_in_time(threads, joined);
+    bool over = slow->over;
+    sem_post(&slow->go);
+    for (int i = 0; i < OTHERS; i++)
+        if (!joined[i])
+            pthread_join(threads[i], NULL);
+    pthread_join(slow_thread, NULL);
+    assert_true(in_time && !over);
+    assert_int_equal(slow->wrong, 0);
+    assert_int_equal(slow->ended, 1);
+}
+
+static void nobody_waits_for_a_callback(void **state)
+{
+    struct world *w = *state;
+    struct curfew_options options = world_options(w);
+    for (int after = 0; after < 2; after++) {
+        struct slow slow = { .before = !after, .after = after };
+        const struct curfew_new want = { .id = "slow", .user = &slow };
+        sem_init(&slow.reached, 0, 0);
+        sem_init(&slow.go, 0, 0);
+        options.callbacks = (struct curfew_callbacks){ slow_before, slow_after, NULL, &slow };
+        curfew_table_free(&w->table);
+        world_make(w, &options);
+        slow.table = w->table;
+        curfew_session session = create_with(w, &want);
+        advance(w, IDLE + 1);
+        others_live_on_beside(&slow);
+        assert_false(is_here(w, session));
+        curfew_table_free(&w->table);           /* before what its callbacks need */
+        options.callbacks = (struct curfew_callbacks){ 0 };
+        world_make(w, &options);
+        sem_destroy(&slow.reached);
+        sem_destroy(&slow.go);
+    }
+}
+
 static void each_is_asked_and_told_once(void **state)
 {
     struct world *w = *state;
@@ -433,6 +669,11 @@ int main(void)
         TEST("S3.5: no emergency cleanup runs within a callback", no_emergency_within_a_callback),
         TEST("S3.5: an emergency asks before it ends", an_emergency_asks_as_well),
         TEST("S3.6: a callback may shut the table down", a_callback_may_shut_down),
+        TEST("S3.6: each call of after_end may shut the table down, however many there are", each_end_may_shut_down),
+        TEST("S3.6: each call of before_end may shut the table down, however many there are",
+             each_question_may_shut_down),
+        TEST("S3.6: each line of the log may shut the table down", each_line_may_shut_down),
+        TEST("S3.9: nobody waits for a callback", nobody_waits_for_a_callback),
         TEST("each session is asked about and told once", each_is_asked_and_told_once),
         TEST("S3.10: after_end alone is told, and its error logged", only_after_end),
     };

@@ -1,13 +1,16 @@
 /* test_lib_memory.c: what happens when there is no memory, and what becomes of memory that nobody needs any more. */
 #include "lib_fixture.h"
 
+#include "lib/lib.h"
 #include "lib/readers.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SESSIONS 150                    /* enough that every part of the table grows */
+#define SESSIONS 1000                   /* enough that every part of the table grows: pages of ids split at 400 */
+#define COMINGS 40                      /* of one id */
 
 /* ── the n-th allocation fails ── */
 
@@ -26,27 +29,44 @@ static bool tell(struct story *story, int rc)
     return rc == 0;
 }
 
+static bool try_to_create(struct story *story, const struct curfew_new *want, const char *id,
+                          curfew_session *ret_session)
+{
+    struct curfew_error error = { 0 };
+    curfew_session session = 77;
+    struct curfew_counts before = counts(story->w);
+    if (tell(story, curfew_session_create(story->w->table, want, &session, &error))) {
+        *ret_session = session;
+        return true;
+    }
+    assert_true(session == 77 && error.code == CURFEW_E_NO_MEMORY);
+    struct curfew_counts after = counts(story->w);
+    before.memory_bytes = after.memory_bytes;   /* what it got before it was refused may stay for the next */
+    assert_memory_equal(&before, &after, sizeof before);
+    assert_int_equal(curfew_session_find(story->w->table, id, &session), CURFEW_E_NOT_FOUND);
+    return false;
+}
+
 static void begin_sessions(struct story *story)
 {
     char id[80], workspace[32];
     for (int i = 0; i < SESSIONS; i++) {
-        snprintf(id, sizeof id, i % 2 == 0 ? "s%d" : "a-longer-id-that-has-to-lie-elsewhere-%d", i);
-        snprintf(workspace, sizeof workspace, "workspace-%d", i % 40);
+        snprintf(id, sizeof id, i % 8 != 1 ? "s%d" : "a-longer-id-that-has-to-lie-elsewhere-%d", i);
+        snprintf(workspace, sizeof workspace, "workspace-%d", i % 100);
         const struct curfew_new want = { .id = i % 5 == 0 ? NULL : id, .workspace = workspace, .starting = i % 7 == 0,
-                                         .idle_ns = i % 3 == 0 ? 50 * S : 0 };
-        struct curfew_error error = { 0 };
-        curfew_session session = 77;
-        struct curfew_counts before = counts(story->w);
-        if (tell(story, curfew_session_create(story->w->table, &want, &session, &error))) {
-            story->sessions[story->made++] = session;
-        } else {
-            assert_true(session == 77 && error.code == CURFEW_E_NO_MEMORY);
-            struct curfew_counts after = counts(story->w);
-            before.memory_bytes = after.memory_bytes;   /* what it got before it was refused may stay for the next */
-            assert_memory_equal(&before, &after, sizeof before);
-            assert_int_equal(curfew_session_find(story->w->table, id, &session), CURFEW_E_NOT_FOUND);
-        }
+                                         .idle_ns = i % 8 == 3 ? 50 * S : 0 };
+        story->made += try_to_create(story, &want, id, &story->sessions[story->made]);
     }
+}
+
+/* Its place in the hash must be found for it again and again, and what it leaves there must not pile up. */
+static void let_one_come_and_go(struct story *story)
+{
+    const struct curfew_new want = { .id = "one that comes and goes", .workspace = "its own" };
+    curfew_session session;
+    for (int i = 0; i < COMINGS; i++)
+        if (try_to_create(story, &want, want.id, &session))
+            assert_int_equal(curfew_session_end(story->w->table, session), 0);
 }
 
 static void use_sessions(struct story *story)
@@ -110,44 +130,52 @@ static void end_sessions(struct story *story)
 /* How many allocations were refused in the whole story. */
 static size_t run_story(struct meter *meter, bool told)
 {
-    struct story story = { .w = world_new() };
-    struct curfew_options options = world_options(story.w);
+    struct story *story = calloc(1, sizeof *story);
+    assert_non_null(story);
+    struct world *w = story->w = world_new();
+    struct curfew_options options = world_options(w);
     options.allocator = (struct curfew_allocator){ meter_take, meter_give, meter };
     if (told)
-        options.callbacks = (struct curfew_callbacks){ world_before, world_after, NULL, story.w };
-    struct curfew_table *untouched = story.w->table;
-    if (!tell(&story, curfew_table_new(&options, &story.w->table, NULL))) {
-        assert_ptr_equal(story.w->table, untouched);
+        options.callbacks = (struct curfew_callbacks){ world_before, world_after, NULL, w };
+    if (!tell(story, curfew_table_new(&options, &w->table, NULL))) {
+        assert_null(w->table);
     } else {
-        begin_sessions(&story);
-        assert_true(counts(story.w).memory_bytes == meter->bytes);
-        use_sessions(&story);
-        assert_true(counts(story.w).memory_bytes == meter->bytes);
-        end_sessions(&story);
-        assert_true(counts(story.w).memory_bytes == meter->bytes);
-        curfew_table_free(&story.w->table);
+        void (*const parts[])(struct story *) = { begin_sessions, let_one_come_and_go, use_sessions, end_sessions };
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+            parts[i](story);
+            assert_true(counts(w).memory_bytes == meter->bytes);
+        }
+        curfew_table_free(&w->table);
     }
     assert_int_equal(meter->outstanding, 0);
     assert_int_equal(meter->bytes, 0);
-    size_t refused = story.refused;
-    free(story.w);
+    size_t refused = story->refused;
+    free(w);
+    free(story);
     return refused;
+}
+
+static void try_each_allocation(bool told)
+{
+    struct meter whole = { 0 };
+    size_t refusals = 0;
+    assert_int_equal(run_story(&whole, told), 0);
+    for (long at = 1; at <= whole.taken; at++)
+        for (int more = 0; more < 2; more++) {
+            struct meter meter = { .fail_at = at, .fail_on = more };
+            refusals += run_story(&meter, told) > 0;
+            assert_true(meter.taken >= at);
+        }
+    printf("# %s callbacks: %ld allocations, each refused alone and with all that follow\n", told ? "with" : "without",
+           (long)whole.taken);
+    assert_true(whole.taken > 300 && refusals > (size_t)whole.taken);   /* all but those for texts that may be dropped */
 }
 
 static void each_allocation_may_fail(void **state)
 {
-    struct meter whole = { 0 };
     (void)state;
-    assert_int_equal(run_story(&whole, false), 0);
-    assert_true(whole.taken > 80);
-    size_t refusals = 0;
-    for (long at = 1; at <= whole.taken; at++)
-        for (int more = 0; more < 2; more++) {
-            struct meter meter = { .fail_at = at, .fail_on = more };
-            refusals += run_story(&meter, at % 2 == 0) > 0;
-            assert_true(meter.taken >= at);
-        }
-    assert_true(refusals > (size_t)whole.taken);        /* all but those for texts that may be dropped */
+    try_each_allocation(false);
+    try_each_allocation(true);
 }
 
 /* ── what is given back, and when ── */
@@ -170,6 +198,56 @@ static void memory_is_used_again_without_membarrier(void **state)
     assert_true(churn(w, 50000) <= with + with / 10);
     cf_readers_force_fences(false);
     assert_true(churn(w, 50000) <= with + with / 10);
+}
+
+/* ── after a crowd has gone ── */
+
+enum { CROWD = 200000 };
+
+static void create_crowd(struct world *w)
+{
+    char id[64];
+    for (int i = 0; i < CROWD; i++) {
+        snprintf(id, sizeof id, i % 2 ? "s%d" : "an-id-that-does-not-fit-into-a-row-%d", i);
+        create(w, id);
+    }
+}
+
+static bool limbo_is_empty(struct world *w)
+{
+    cf_lock_take(&w->table->lock);
+    bool empty = cf_core_limbo_collected(w->table->core) == 0 && !cf_core_limbo_waiting(w->table->core);
+    cf_lock_give(&w->table->lock);
+    return empty;
+}
+
+static void the_sweeper_gives_everything_back(void **state)
+{
+    struct world *w = *state;
+    struct meter meter = { 0 };
+    struct curfew_options options = world_options(w);
+    options.allocator = (struct curfew_allocator){ meter_take, meter_give, &meter };
+    options.sweep_interval_ns = 5000000;
+    curfew_table_free(&w->table);
+    world_make(w, &options);
+    uint64_t left[2];
+    for (int round = 0; round < 2; round++) {
+        create_crowd(w);
+        assert_true(meter.outstanding > CROWD / 2);
+        assert_int_equal(curfew_sweeper_start(w->table, NULL), 0);
+        advance(w, IDLE + 1);
+        AWAIT(counts(w).sessions_active == 0);
+        AWAIT(limbo_is_empty(w));
+        left[round] = counts(w).memory_bytes;
+        assert_int_equal(curfew_sweeper_stop(w->table), 0);
+        assert_true(left[round] == meter.bytes);
+        assert_in_range(meter.outstanding, 1, 64);      /* chunks of rows, slabs of pages, a directory; no texts */
+    }
+    assert_true(left[0] == left[1]);
+    curfew_table_free(&w->table);
+    assert_int_equal(meter.outstanding, 0);
+    options = world_options(w);
+    world_make(w, &options);
 }
 
 struct holder {
@@ -317,6 +395,124 @@ static void a_child_has_a_table_of_its_own(void **state)
     assert_true(get(w, session).message_count == 1);
 }
 
+/* Memory that needs no lock but the table's: what malloc's own locks are like in the child is not in question here. */
+struct arena {
+    char *at, *end;
+};
+
+static void *take_from_arena(void *context, size_t bytes)
+{
+    struct arena *arena = context;
+    bytes = (bytes + 63) / 64 * 64;
+    if ((size_t)(arena->end - arena->at) < bytes)
+        return NULL;
+    arena->at += bytes;
+    return arena->at - bytes;
+}
+
+static void leave_in_arena(void *context, void *memory)
+{
+    (void)context;
+    (void)memory;
+}
+
+struct busy {
+    struct curfew_table *table;
+    unsigned number;
+    _Atomic unsigned long *turns;
+    _Atomic bool *stop;
+    pthread_t thread;
+};
+
+static void *be_busy(void *argument)
+{
+    struct busy *busy = argument;
+    struct curfew_counts now;
+    char id[32];
+    curfew_session session;
+    snprintf(id, sizeof id, "busy-%u", busy->number);
+    const struct curfew_new want = { .id = id };
+    while (!*busy->stop) {
+        int rc = curfew_session_create(busy->table, &want, &session, NULL);
+        if (rc == 0)
+            rc = curfew_session_touch_id(busy->table, id, CURFEW_TOUCH_MESSAGE);
+        if (rc == 0)
+            rc = curfew_session_end(busy->table, session);
+        curfew_counts_get(busy->table, &now, sizeof now);
+        (void)curfew_next_due(busy->table);
+        if (rc != 0 || curfew_sweep(busy->table, NULL) != 0)
+            return busy;
+        ++*busy->turns;
+    }
+    return NULL;
+}
+
+/* The child of a process whose other threads are anywhere: it must not wait for them. */
+static int in_the_child_of_a_crowd(struct world *w, curfew_session session, unsigned threads)
+{
+    struct curfew_info info;
+    struct curfew_counts now;
+    (void)alarm(BOUND_NS / S);
+    if (curfew_session_get(w->table, session, &info, sizeof info) != 0 || strcmp(info.id, "one") != 0)
+        return 6;
+    curfew_counts_get(w->table, &now, sizeof now);
+    if (now.sessions_active < 1 || now.sessions_active > 1 + threads)   /* each has one, or none */
+        return 7;
+    if (now.sessions_created != now.sessions_cleaned + now.sessions_active - now.sessions_starting)
+        return 8;
+    return in_the_child(w, session);
+}
+
+static void fork_amid_a_crowd(struct world *w, curfew_session session, unsigned threads)
+{
+    int status = -1;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(in_the_child_of_a_crowd(w, session, threads));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);        /* SIGALRM: it waited for what never comes */
+}
+
+static void a_fork_while_others_hold_the_lock(void **state)
+{
+    enum { THREADS = 3, FORKS = 40, ARENA_BYTES = 64 * 1024 * 1024 };
+    struct world *w = *state;
+    char *memory = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(memory != MAP_FAILED);
+    struct arena arena = { memory, memory + ARENA_BYTES };
+    struct curfew_options options = world_options(w);
+    options.allocator = (struct curfew_allocator){ take_from_arena, leave_in_arena, &arena };
+    curfew_table_free(&w->table);
+    world_make(w, &options);
+    curfew_session session = create(w, "one");
+    assert_int_equal(curfew_session_touch(w->table, session, CURFEW_TOUCH_MESSAGE), 0);
+
+    _Atomic unsigned long turns[THREADS] = { 0 };
+    _Atomic bool stop = false;
+    struct busy busy[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        busy[i] = (struct busy){ .table = w->table, .number = i, .turns = &turns[i], .stop = &stop };
+        assert_int_equal(pthread_create(&busy[i].thread, NULL, be_busy, &busy[i]), 0);
+    }
+    for (int i = 0; i < FORKS; i++) {
+        unsigned long before = turns[i % THREADS];
+        AWAIT(turns[i % THREADS] > before);     /* they go on after each fork, too */
+        fork_amid_a_crowd(w, session, THREADS);
+    }
+    stop = true;
+    for (int i = 0; i < THREADS; i++) {
+        void *failed = w;
+        pthread_join(busy[i].thread, &failed);
+        assert_null(failed);
+    }
+    assert_true(get(w, session).message_count == 1 && counts(w).sessions_active == 1);
+    curfew_table_free(&w->table);
+    assert_int_equal(munmap(memory, ARENA_BYTES), 0);
+    options = world_options(w);
+    world_make(w, &options);
+}
+
 #define TEST(title, function) { title, function, begin, finish, NULL }
 
 int main(void)
@@ -325,10 +521,14 @@ int main(void)
         TEST("S3.9: whichever allocation fails, nothing changes, nothing leaks, and the rest goes on",
              each_allocation_may_fail),
         TEST("S3.9: memory is used again where there is no membarrier, too", memory_is_used_again_without_membarrier),
+        TEST("S3.9: after many have ended the sweeper gives back all that they needed",
+             the_sweeper_gives_everything_back),
         TEST("what a reader may be looking at is not given back", a_reader_holds_up_what_it_may_look_at),
         TEST("a thread's record goes to the next thread", a_record_is_used_again_by_the_next_thread),
         TEST("a thread without a record takes the lock", without_a_record_the_lock_does),
         TEST("after a fork the child has a table of its own", a_child_has_a_table_of_its_own),
+        TEST("S3.9: a fork while other threads hold the lock leaves the child a table that it can use",
+             a_fork_while_others_hold_the_lock),
     };
     return cmocka_run_group_tests_name("lib_memory", tests, NULL, NULL);
 }

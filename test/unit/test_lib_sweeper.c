@@ -4,30 +4,13 @@
 #include "lib/readers.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define MS INT64_C(1000000)
-#define BOUND_NS (30 * S)               /* for what must come; a busy machine needs a fraction of it */
-
-static int64_t real_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * S + now.tv_nsec;
-}
-
-/* Looks every millisecond until it is so. */
-#define AWAIT(condition) do { \
-        int64_t begun_ns = real_now(); \
-        while (!(condition)) { \
-            if (real_now() - begun_ns > BOUND_NS) \
-                fail_msg("waited in vain for: %s", #condition); \
-            nanosleep(&(struct timespec){ .tv_nsec = MS }, NULL); \
-        } \
-    } while (0)
 
 static uint64_t runs(struct world *w)
 {
@@ -227,6 +210,79 @@ static void its_own_callback_may_shut_down(void **state)
     AWAIT(!curfew_sweeper_running(w->table));
 }
 
+/* What a start says that comes after a shutdown in the sweeper's own callback. */
+struct late {
+    sem_t reached, go;
+    bool within;                        /* it comes from that callback, else from another thread meanwhile */
+    _Atomic int rc;
+};
+
+static void shut_down_and_start(struct world *w, const struct curfew_info *info)
+{
+    struct late *late = w->any;
+    (void)info;
+    w->in_before = NULL;
+    assert_int_equal(curfew_shutdown(w->table, NULL), 0);
+    if (late->within)
+        late->rc = curfew_sweeper_start(w->table, NULL);
+    sem_post(&late->reached);
+    sem_wait(&late->go);
+}
+
+/* Sessions stay, so that a sweeper that goes on would have something to do. */
+static void make_table_that_keeps(struct world *w)
+{
+    struct curfew_options options = world_options(w);
+    options.callbacks = (struct curfew_callbacks){ world_before, world_after, NULL, w };
+    options.cleanup_on_shutdown = false;
+    options.sweep_interval_ns = MS;
+    curfew_table_free(&w->table);
+    world_make(w, &options);
+}
+
+static void no_start_after_its_own_shutdown(struct world *w, bool within)
+{
+    struct late late = { .within = within, .rc = 77 };
+    const struct curfew_new lasting = { .idle_ns = CURFEW_NEVER_NS, .age_ns = CURFEW_NEVER_NS };
+    struct timespec until = bound();
+    sem_init(&late.reached, 0, 0);
+    sem_init(&late.go, 0, 0);
+    w->any = &late;
+    make_table_that_keeps(w);
+    create(w, "one");
+    curfew_session stays = create_with(w, &lasting);
+    w->in_before = shut_down_and_start;
+    advance(w, IDLE + 1);
+    start(w);
+    assert_int_equal(sem_timedwait(&late.reached, &until), 0);
+    if (!within)
+        late.rc = curfew_sweeper_start(w->table, NULL);
+    bool running = curfew_sweeper_running(w->table);
+    sem_post(&late.go);
+    AWAIT(counts(w).ended[CURFEW_REASON_IDLE] == 1);    /* that sweep is done to its end */
+    assert_int_equal(late.rc, CURFEW_E_SHUTTING_DOWN);
+    assert_false(running || curfew_sweeper_running(w->table));
+    uint64_t before = runs(w);
+    nanosleep(&(struct timespec){ .tv_nsec = 50 * MS }, NULL);
+    assert_true(runs(w) == before && is_here(w, stays));
+    assert_int_equal(curfew_sweeper_start(w->table, NULL), CURFEW_E_SHUTTING_DOWN);
+    assert_false(curfew_sweeper_running(w->table));
+    curfew_table_free(&w->table);
+    make_table_that_keeps(w);
+    sem_destroy(&late.reached);
+    sem_destroy(&late.go);
+}
+
+static void no_start_from_within_after_its_own_shutdown(void **state)
+{
+    no_start_after_its_own_shutdown(*state, true);
+}
+
+static void no_start_from_outside_after_its_own_shutdown(void **state)
+{
+    no_start_after_its_own_shutdown(*state, false);
+}
+
 /* ── signals, fork, the end ── */
 
 static void no_signal_reaches_it(struct world *w, const struct curfew_info *info)
@@ -339,6 +395,10 @@ int main(void)
         TEST_TOLD("its own callback may stop it: it stops after that sweep", its_own_callback_may_stop_it),
         TEST_TOLD("its own callback may stop and start it", its_own_callback_may_stop_and_start_it),
         TEST_TOLD("S3.6: its own callback may shut the table down", its_own_callback_may_shut_down),
+        TEST_TOLD("S3.6: after a shutdown in its own callback it cannot be started from there, and stops",
+                  no_start_from_within_after_its_own_shutdown),
+        TEST_TOLD("S3.6: after a shutdown in its own callback nobody else can start it, and it stops",
+                  no_start_from_outside_after_its_own_shutdown),
         TEST_TOLD("it takes no signals", it_takes_no_signals),
 #ifndef CF_READERS_TSAN
         TEST("a forked child has no sweeper until it starts one", a_child_has_no_sweeper_until_it_starts_one),

@@ -336,13 +336,6 @@ static void a_crowd_that_pays_for_its_fences(void **state)
 
 /* ── a sweep keeps nobody out for long ── */
 
-static int64_t real_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * S + now.tv_nsec;
-}
-
 struct sweeper {
     struct curfew_table *table;
     _Atomic bool stop;
