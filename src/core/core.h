@@ -209,8 +209,8 @@ bool cf_core_judge_one(const struct cf_core *core, cf_handle handle, const struc
 bool cf_core_due_one(const struct cf_core *core, cf_handle handle, int64_t now_ns, struct cf_due *ret);
 /* Ends all of them at once, ENDING and gone, for an owner who has nothing else to do for it.  `now_ns` is the judge's.
  * Left out are those that are stale or ENDING, and those that IDLE or LIMIT would have ended and that were touched
- * since they were judged; only a touch within the nanoseconds in which its row ends may still come too late.  Returns how
- * many went. */
+ * since they were judged (who is due by age as well goes the next time); only a touch within the nanoseconds in which
+ * its row ends may still come too late.  Returns how many went. */
 size_t cf_core_drop(struct cf_core *core, const struct cf_due *due, size_t count, int64_t now_ns);
 
 /* The first moment at which cf_core_due would list somebody: 0 when a CLOSED or FAILED row waits, CF_NEVER_NS when no

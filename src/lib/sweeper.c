@@ -87,9 +87,19 @@ static void *run(void *argument)
 {
     struct curfew_table *table = argument;
     struct cf_sweeper *sweeper = &table->sweeper;
+    bool tidied = false;                /* what others have ended, since somebody was here */
     cf_lock_take(&table->lock);
     while (sweeper->state == CF_SWEEPER_RUNNING) {
-        if (cf_core_count(table->core) == 0)
+        bool empty = cf_core_count(table->core) == 0;
+        if (empty && !tidied) {
+            cf_lock_give(&table->lock);
+            tidy(table);
+            cf_lock_take(&table->lock);
+            tidied = true;
+            continue;
+        }
+        tidied = false;
+        if (empty)
             rest(table);
         else if (cf_clock_now().mono_ns < sweeper->next_ns)
             doze(table);

@@ -120,8 +120,8 @@ static void sessions_are_found_by_id(void **state)
 /* ── ids that begin alike ── */
 
 static const char *const alike[] = {
-    "1", "10", "100", "1000", "10000", "10000000", "100000000", "s1", "s10", "s100", "u2", "u23", "u234", "a", "aa", "aaa",
-    "session-1-of-mine", "session-2-of-minee", "an-id-that-does-not-fit-into-its-row",
+    "1", "10", "100", "1000", "10000", "10000000", "100000000", "s1", "s10", "s100", "u2", "u23", "u234", "a", "aa",
+    "aaa", "session-1-of-mine", "session-2-of-minee", "an-id-that-does-not-fit-into-its-row",
     "an-id-that-does-not-fit-into-its-row-", "an-id-that-does-not-fit-into-its-row-1",
 };
 enum { ALIKE = sizeof alike / sizeof *alike };

@@ -252,7 +252,8 @@ static void the_longest_id_is_found_and_a_longer_one_is_not(void **state)
 static void an_id_need_not_be_utf_8(void **state)
 {
     static const char *const ids[] = {
-        "\xff", "\xff\xfe", "\x80", "\xc3", "\xc3(", "\xed\xa0\x80", "a\x01\n\x7f", "\xf5\x80\x80\x80 and so on and so on", "\xc3\xa9",
+        "\xff", "\xff\xfe", "\x80", "\xc3", "\xc3(", "\xed\xa0\x80", "a\x01\n\x7f",
+        "\xf5\x80\x80\x80 and so on and so on", "\xc3\xa9",
     };
     struct world *w = *state;
     char all[CURFEW_ID_SIZE];
