@@ -122,6 +122,9 @@ struct cf_core_allocator {
     void *context;
 };
 
+/* malloc and free. */
+struct cf_core_allocator cf_core_allocator_standard(void);
+
 struct cf_core_options {
     struct cf_limits limits;
     const struct cf_policy *policies;   /* one for each kind; copied */
