@@ -21,6 +21,7 @@ int main(void)
     size_t removed = 0;
 
     curfew_options_init(&options, sizeof options);      /* idle for an hour and they end, older than a day as well */
+    options.sweep_interval_ns = 300 * CURFEW_S_NS;      /* looked for every five minutes */
     options.limits.max_active = 10;                     /* so many conversations, and so much memory */
     options.callbacks.after_end = delete_saved;
     if (curfew_table_new(&options, &table, &error) != 0 || curfew_sweeper_start(table, &error) != 0 ||

@@ -231,6 +231,28 @@ static void standard_settings_are_the_documents(void **state)
     curfew_table_free(&table);
 }
 
+/* The coordinator's loop: a sweep every five minutes, an hour of idleness. */
+static void an_hour_and_five_minutes(void **state)
+{
+    struct curfew_table *table = make_table(NULL, 1000, true);
+    size_t removed = 0;
+    assert_int_equal(curfew_sweeper_interval_set(table, 300 * CURFEW_S_NS, NULL), 0);
+    create(table, "quiet");
+    curfew_session used = create(table, "used");
+    for (int sweep = 1; sweep <= 12; sweep++) {
+        sleep_ms(300 * 1000);
+        assert_int_equal(curfew_session_touch(table, used, CURFEW_TOUCH_MESSAGE), 0);
+        assert_int_equal(curfew_sweep(table, &removed), 0);
+        assert_int_equal(removed, 0);           /* after exactly an hour as well */
+    }
+    sleep_ms(300 * 1000);
+    assert_int_equal(curfew_sweep(table, &removed), 0);
+    assert_int_equal(removed, 1);
+    assert_false(contains(table, "quiet"));
+    assert_true(contains(table, "used"));
+    curfew_table_free(&table);
+}
+
 static void the_old_the_closed_and_the_failed_go(void **state)
 {
     struct curfew_table *table = make_table(NULL, 1000, true);
@@ -299,6 +321,8 @@ int main(void)
           test_max_sessions_limit, NULL, NULL, NULL },
         { "S2.7, S3.7: test_cleanup_task_runs: the sweeper ends an idle session by itself and counts its runs",
           test_cleanup_task_runs, NULL, NULL, NULL },
+        { "S2.4: who is idle for an hour goes at the sweep that comes every five minutes", an_hour_and_five_minutes,
+          NULL, NULL, NULL },
         { "S3.4: the standard settings are those of the document", standard_settings_are_the_documents,
           NULL, NULL, NULL },
         { "S3.3: the old, the closed and the failed go at the next sweep", the_old_the_closed_and_the_failed_go,
