@@ -292,6 +292,7 @@ CURFEW_API int curfew_session_next(struct curfew_table *table, uint64_t *cursor,
 /* Moves last_used to now; an earlier time than what is there moves nothing.  Wait-free, a few nanoseconds beside the
  * clock's own; a cause that counts a message costs some ten times as much.  When several threads touch one session at
  * the same time it keeps the time of one of them, which lies back by no more than that call took.
+ * Within the nanoseconds in which a sweep without callbacks ends a session, a touch may answer 0 and come too late.
  * CURFEW_E_GONE, also in ENDING;
  * CURFEW_E_NOT_READY in CLOSED and FAILED. */
 CURFEW_API int curfew_session_touch(struct curfew_table *table, curfew_session session, enum curfew_touch cause);
