@@ -375,7 +375,7 @@ struct curfew_counts {
     uint64_t cleanup_errors;            /* errors that callbacks answered with */
     uint64_t emergency_runs;
     uint64_t ends_kept;                 /* times that before_end kept a session */
-    uint64_t ends_spared;               /* times that a touch during before_end saved one */
+    uint64_t ends_spared;               /* times that a touch saved one that was about to end */
     uint64_t memory_bytes;              /* that the table has taken from its allocator and not given back */
     uint64_t ended[CURFEW_REASONS];     /* of sessions_cleaned, by reason */
 };

@@ -55,15 +55,9 @@ static inline bool touch_one(struct store *store, uint64_t ref, int64_t now_ns, 
     return true;
 }
 
-static inline bool touch_id_one(struct store *store, const char *id, int64_t now_ns)
+static inline struct session *find(struct store *store, const char *id)
 {
-    struct session *session = g_hash_table_lookup(store->table, id);
-    return session != NULL && touch_one(store, (uintptr_t)session, now_ns, false);
-}
-
-static inline bool lookup_one(struct store *store, const char *id)
-{
-    return g_hash_table_lookup(store->table, id) != NULL;
+    return g_hash_table_lookup(store->table, id);
 }
 
 static inline bool end_one(struct store *store, uint64_t ref)
@@ -82,6 +76,7 @@ static size_t sweep(struct store *store, int64_t now_ns)
     return g_hash_table_foreach_remove(store->table, due, &now_ns);
 }
 
+#include "bench/table/pointers.h"
 #include "bench/table/loops.h"
 
 const struct adapter adapter_glib = {

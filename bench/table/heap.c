@@ -107,19 +107,7 @@ static inline bool touch_one(struct store *store, uint64_t ref, int64_t now_ns, 
 
 static inline struct session *find(struct store *store, const char *id)
 {
-    size_t len = strlen(id);
-    return index_find(&store->ids, index_hash(id, len), id, len + 1);
-}
-
-static inline bool touch_id_one(struct store *store, const char *id, int64_t now_ns)
-{
-    struct session *session = find(store, id);
-    return session != NULL && touch_one(store, (uintptr_t)session, now_ns, false);
-}
-
-static inline bool lookup_one(struct store *store, const char *id)
-{
-    return find(store, id) != NULL;
+    return index_find_id(&store->ids, id);
 }
 
 static inline bool end_one(struct store *store, uint64_t ref)
@@ -149,6 +137,7 @@ static size_t sweep(struct store *store, int64_t now_ns)
     return ended;
 }
 
+#include "bench/table/pointers.h"
 #include "bench/table/loops.h"
 
 const struct adapter adapter_heap = {

@@ -55,4 +55,10 @@ static inline void *index_find(const struct index *index, uint64_t hash, const c
     }
 }
 
+static inline void *index_find_id(const struct index *index, const char *id)
+{
+    size_t len = strlen(id);
+    return index_find(index, index_hash(id, len), id, len + 1);
+}
+
 #endif

@@ -64,17 +64,6 @@ static inline bool touch_one(struct store *store, uint64_t ref, int64_t now_ns, 
     return true;
 }
 
-static inline bool touch_id_one(struct store *store, const char *id, int64_t now_ns)
-{
-    struct session *session = find(store, id);
-    return session != NULL && touch_one(store, (uintptr_t)session, now_ns, false);
-}
-
-static inline bool lookup_one(struct store *store, const char *id)
-{
-    return find(store, id) != NULL;
-}
-
 static inline bool end_one(struct store *store, uint64_t ref)
 {
     free_session(store, (struct session *)(uintptr_t)ref);
@@ -94,6 +83,7 @@ static size_t sweep(struct store *store, int64_t now_ns)
     return ended;
 }
 
+#include "bench/table/pointers.h"
 #include "bench/table/loops.h"
 
 const struct adapter adapter_uthash = {

@@ -104,7 +104,7 @@ static struct cf_label *make_label(struct cf_core *core, const struct cf_admissi
 static bool reserve(struct cf_core *core, const struct cf_admission *want, const struct names *names, unsigned class,
                     struct cf_label **ret_label)
 {
-    struct cf_store store = cf_table_store(core);
+    struct cf_store store = cf_limbo_store(core);
     *ret_label = NULL;
     if (!cf_table_reserve(core, class) || !cf_map_reserve(&core->ids, &store, names->id_tag) ||
         (names->workspace == CF_MAP_NONE && !cf_workspaces_reserve(core, names->workspace_tag)))

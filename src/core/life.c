@@ -59,7 +59,7 @@ size_t cf_core_drop(struct cf_core *core, const struct cf_due *due, size_t count
     enum { STEP = 64 };
     uint32_t flags;
     size_t dropped = 0;
-    for (; count > 0;) {
+    while (count > 0) {
         size_t step = count < STEP ? count : STEP;
         for (size_t i = 0; i < step; i++) {     /* in place: gcc drops a call of a function that only does this */
             if ((uint32_t)due[i].handle >= core->fresh)

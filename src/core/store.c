@@ -1,4 +1,4 @@
-/* store.c: memory, slots and limbo, and who is found by which id. */
+/* store.c: memory and slots, what a row is, and who is found by which id. */
 #include "core/table.h"
 
 #include <assert.h>
@@ -6,8 +6,6 @@
 #include <string.h>
 
 #define LINE_BYTES 64                   /* of the processor's cache */
-#define SLAB_PAGES 512                  /* 2 MiB: a large page of the processor */
-#define PIECE_BYTES 64
 
 _Static_assert(CF_SESSIONS_MAX == CF_TABLE_BLOCK * ((1u << CF_TABLE_CHUNKS) - 1), "what the chunks hold");
 
@@ -46,137 +44,11 @@ void cf_table_dealloc(struct cf_core *core, void *memory, size_t bytes)
     core->allocator.give(core->allocator.context, memory);
 }
 
-/* ── limbo ── */
-
-/* Pages of the maps are as large as the system's and taken and given one by one: in slabs they share the large
- * pages that a big allocation may get, and a look-up misses one translation less.  A slab is touched page by page,
- * as they are needed. */
-static bool add_slab(struct cf_core *core)
-{
-    struct cf_pool *pool = &core->pool;
-    uint32_t pages = pool->slab_pages ? pool->slab_pages * 2 : 1;
-    if (pages > SLAB_PAGES)
-        pages = SLAB_PAGES;
-    size_t bytes = 2 * LINE_BYTES + pages * sizeof(struct cf_map_page);
-    struct cf_dead *slab = cf_table_alloc(core, bytes);
-    if (!slab)
-        return false;
-    *slab = (struct cf_dead){ pool->slabs, bytes };
-    pool->slabs = slab;
-    pool->slab_pages = pool->left = pages;
-    pool->next = (char *)(slab + 1);
-    pool->next += -(uintptr_t)pool->next & (LINE_BYTES - 1);
-    return true;
-}
-
-static void *take_page(struct cf_core *core)
-{
-    struct cf_pool *pool = &core->pool;
-    struct cf_dead *page = pool->free;
-    if (page) {
-        pool->free = page->next;
-        return page;
-    }
-    if (pool->left == 0 && !add_slab(core))
-        return NULL;
-    void *fresh = pool->next;
-    pool->next += sizeof(struct cf_map_page);
-    pool->left--;
-    return fresh;
-}
-
-static void *take_for_map(void *context, size_t bytes)
-{
-    struct cf_core *core = context;
-    return bytes == sizeof(struct cf_map_page) ? take_page(core) : cf_table_alloc(core, bytes);
-}
-
-static void give_dead(struct cf_core *core, struct cf_dead *dead)
-{
-    if (dead->bytes != sizeof(struct cf_map_page)) {
-        cf_table_dealloc(core, dead, dead->bytes);
-        return;
-    }
-    dead->next = core->pool.free;
-    core->pool.free = dead;
-}
-
-/* In limbo a piece is a row, or as much memory as one. */
-static size_t weight(const struct cf_dead *dead)
-{
-    return 1 + dead->bytes / PIECE_BYTES;
-}
-
-static void bury(void *context, struct cf_dead *dead)
-{
-    struct cf_core *core = context;
-    if (!core->shared) {
-        give_dead(core, dead);
-        return;
-    }
-    dead->next = core->collected.dead;
-    core->collected.dead = dead;
-    core->collected.pieces += weight(dead);
-}
-
-struct cf_store cf_table_store(struct cf_core *core)
-{
-    return (struct cf_store){ take_for_map, bury, core };
-}
-
-static void put_free(struct cf_core *core, uint32_t slot)
+void cf_table_put_free(struct cf_core *core, uint32_t slot)
 {
     uint16_t class = cf_table_block(core, slot)->class;
     cf_table_row(core, slot)->next = core->free_slots[class];
     core->free_slots[class] = slot;
-}
-
-size_t cf_core_limbo_collected(const struct cf_core *core)
-{
-    return core->collected.pieces;
-}
-
-bool cf_core_limbo_waiting(const struct cf_core *core)
-{
-    return core->waiting.pieces > 0;
-}
-
-void cf_core_limbo_close(struct cf_core *core)
-{
-    if (core->waiting.pieces > 0)
-        return;
-    core->waiting = core->collected;
-    core->collected = (struct cf_batch){ .slots = CF_TABLE_NO_SLOT };
-}
-
-/* Ends the slot's last tie: the hash still knows it by its id. */
-static void release(struct cf_core *core, uint32_t slot)
-{
-    const struct cf_row *row = cf_table_row(core, slot);
-    const char *id = cf_table_id(row, row->flags);
-    if (!(row->flags & CF_FLAG_FORGOTTEN))
-        cf_map_drop(&core->ids, cf_map_tag(&core->key, id, strlen(id)), slot);
-    if (*cf_table_gate(core, slot) >> CF_GATE_SHIFT != 0)
-        put_free(core, slot);           /* else it is retired: a next generation would make old handles valid again */
-}
-
-/* Slots before labels: theirs are still read. */
-bool cf_core_limbo_free(struct cf_core *core, size_t pieces)
-{
-    struct cf_batch *batch = &core->waiting;
-    for (; pieces > 0 && batch->slots != CF_TABLE_NO_SLOT; pieces--, batch->pieces--) {
-        uint32_t slot = batch->slots;
-        batch->slots = cf_table_row(core, slot)->next;
-        release(core, slot);
-    }
-    while (pieces > 0 && batch->dead) {
-        struct cf_dead *dead = batch->dead;
-        batch->dead = dead->next;
-        batch->pieces -= weight(dead);
-        pieces--;
-        give_dead(core, dead);
-    }
-    return batch->pieces == 0;
 }
 
 /* ── the table itself ── */
@@ -198,7 +70,7 @@ struct cf_core *cf_core_new(const struct cf_core_options *options)
     core->collected.slots = core->waiting.slots = CF_TABLE_NO_SLOT;
     for (int class = 0; class < CF_CLASSES; class++)
         core->free_slots[class] = CF_TABLE_NO_SLOT;
-    struct cf_store store = cf_table_store(core);
+    struct cf_store store = cf_limbo_store(core);
     if (!cf_map_init(&core->ids, &store) || !cf_map_init(&core->names, &store) || !cf_table_reserve(core, 0)) {
         cf_core_free(&core);
         return NULL;
@@ -228,32 +100,17 @@ static void free_rows(struct cf_core *core)
     }
 }
 
-static void free_dead(struct cf_core *core, struct cf_dead *dead)
-{
-    while (dead) {
-        struct cf_dead *next = dead->next;
-        give_dead(core, dead);
-        dead = next;
-    }
-}
-
 void cf_core_free(struct cf_core **core)
 {
     struct cf_core *old = *core;
     if (!old)
         return;
     old->shared = false;                /* from here on nobody reads */
-    struct cf_store store = cf_table_store(old);
+    struct cf_store store = cf_limbo_store(old);
     free_rows(old);
     cf_map_clear(&old->ids, &store);
     cf_map_clear(&old->names, &store);
-    free_dead(old, old->waiting.dead);
-    free_dead(old, old->collected.dead);
-    while (old->pool.slabs) {
-        struct cf_dead *slab = old->pool.slabs;
-        old->pool.slabs = slab->next;
-        cf_table_dealloc(old, slab, slab->bytes);
-    }
+    cf_limbo_clear(old);
     for (int i = 0; i < CF_TABLE_CHUNKS; i++) {
         cf_table_dealloc(old, old->chunks[i].memory, old->chunks[i].bytes);
         cf_table_dealloc(old, old->workspaces[i], 0);
@@ -305,7 +162,7 @@ bool cf_table_reserve(struct cf_core *core, unsigned class)
         *cf_table_gate(core, slot) = 1u << CF_GATE_SHIFT;
         *cf_table_used(core, slot) = CF_NEVER_NS;
         cf_table_row(core, slot)->flags = CF_STATE_FREE;
-        put_free(core, slot);
+        cf_table_put_free(core, slot);
     }
     __atomic_store_n(&core->fresh, first + CF_TABLE_BLOCK, __ATOMIC_RELEASE);
     return true;
@@ -383,15 +240,9 @@ void cf_table_give(struct cf_core *core, uint32_t slot)
     if (cf_table_block(core, slot)->notes)
         drop_note(core, slot);
     core->count--;
-    if (core->shared) {
-        row->next = core->collected.slots;
-        core->collected.slots = slot;
-        core->collected.pieces++;
-    } else {
-        release(core, slot);
-    }
+    cf_limbo_slot(core, slot);
     if (flags & CF_FLAG_LABEL)
-        bury(core, &cf_table_label(row)->dead);
+        cf_limbo_bury(core, &cf_table_label(row)->dead);
 }
 
 cf_handle cf_table_find(const struct cf_core *core, const char *id, uint32_t tag, struct cf_seen *ret_seen)

@@ -246,6 +246,7 @@ void cf_table_become(struct cf_core *core, uint32_t slot, uint32_t flags);
 bool cf_table_reserve(struct cf_core *core, unsigned class) __attribute__((warn_unused_result));
 /* Takes one that is. */
 uint32_t cf_table_take(struct cf_core *core, unsigned class);
+void cf_table_put_free(struct cf_core *core, uint32_t slot);
 /* Gives a row's slot back, its label and note as well. */
 void cf_table_give(struct cf_core *core, uint32_t slot);
 /* What a look-up has met. */
@@ -264,7 +265,16 @@ void cf_table_forget(struct cf_core *core, uint32_t tag);
 /* Memory of the table's own. */
 void *cf_table_alloc(struct cf_core *core, size_t bytes);
 void cf_table_dealloc(struct cf_core *core, void *memory, size_t bytes);
-struct cf_store cf_table_store(struct cf_core *core);
+
+/* ── what was freed (limbo.c) ── */
+
+/* Where the maps' memory comes from, and goes to by way of limbo. */
+struct cf_store cf_limbo_store(struct cf_core *core);
+void cf_limbo_bury(struct cf_core *core, struct cf_dead *dead);
+/* The slot is FREE: it can be taken again as soon as nobody looks at it. */
+void cf_limbo_slot(struct cf_core *core, uint32_t slot);
+/* Gives everything back, the pages of the maps included; nobody reads any more. */
+void cf_limbo_clear(struct cf_core *core);
 
 /* ── workspaces (workspaces.c) ── */
 

@@ -21,7 +21,7 @@ uint32_t cf_workspaces_find(const struct cf_core *core, const char *name, uint32
 
 bool cf_workspaces_reserve(struct cf_core *core, uint32_t tag)
 {
-    struct cf_store store = cf_table_store(core);
+    struct cf_store store = cf_limbo_store(core);
     if (!cf_map_reserve(&core->names, &store, tag))
         return false;
     if (core->free_workspace != CF_MAP_NONE || core->workspace_fresh < core->workspace_capacity)
