@@ -50,12 +50,12 @@ void cf_driver_boot(struct cf_buf *out, const char *driver_path, const char *fol
     cf_driver_spare(out, driver_path);
 }
 
-void cf_driver_request(struct cf_buf *out, const char *token, size_t len, unsigned pair)
+void cf_driver_request(struct cf_buf *out, const char *token, size_t len, unsigned pair, char input)
 {
     if (len > CF_DRIVER_INLINE_MAX)
-        cf_buf_printf(out, "%s f %u\n", token, pair);
+        cf_buf_printf(out, "%s f %u %c\n", token, pair, input);
     else
-        cf_buf_printf(out, "%s %zu %u\n", token, len, pair);
+        cf_buf_printf(out, "%s %zu %u %c\n", token, len, pair, input);
 }
 
 void cf_driver_probe(struct cf_buf *out, const char *token, unsigned number)
@@ -66,7 +66,7 @@ void cf_driver_probe(struct cf_buf *out, const char *token, unsigned number)
 int cf_driver_parse(const char *text, struct cf_driver_status *ret)
 {
     char *end;
-    if ((text[0] != 'S' && text[0] != 'R' && text[0] != 'P') || text[1] != ' ')
+    if (text[0] == '\0' || strchr("SRPB", text[0]) == NULL || text[1] != ' ')
         return -1;
     errno = 0;
     long number = strtol(text + 2, &end, 10);

@@ -17,9 +17,9 @@
 const char *cf_driver_text(void);
 
 struct cf_driver_status {
-    char word;                          /* S, R or P */
+    char word;                          /* S, R, P or B */
     long number;                        /* exit code, or the number of P */
-    const char *cwd;                    /* of S and R; inside the parsed text */
+    const char *cwd;                    /* of all but P; inside the parsed text */
 };
 
 /* Fills `token` (CF_DRIVER_TOKEN bytes) with what no command can guess.  0 or -1. */
@@ -31,8 +31,14 @@ void cf_driver_quote(struct cf_buf *out, const char *text);
 void cf_driver_boot(struct cf_buf *out, const char *driver_path, const char *folder, const char *token, const char *late);
 /* Appends the line from which the loop comes back after something unwound it. */
 void cf_driver_spare(struct cf_buf *out, const char *driver_path);
-/* Appends the header of a request. */
-void cf_driver_request(struct cf_buf *out, const char *token, size_t len, unsigned pair);
+/* What a command reads: nothing, the file `s` in the shell's folder, or the FIFO `i` and the pair's number there.  Of the last
+ * the loop says B once it has it open, before the command begins; a writer must be there by then. */
+#define CF_DRIVER_INPUT_NONE '-'
+#define CF_DRIVER_INPUT_FILE 's'
+#define CF_DRIVER_INPUT_FIFO 'i'
+
+/* Appends the header of a request for text of `len` bytes that prints to `pair` and reads `input` (CF_DRIVER_INPUT_*). */
+void cf_driver_request(struct cf_buf *out, const char *token, size_t len, unsigned pair, char input);
 /* Appends a question that the loop answers with P `number`, behind newlines which end whatever an interrupt left. */
 void cf_driver_probe(struct cf_buf *out, const char *token, unsigned number);
 /* Reads one status without its NUL.  0, or -1 when it is none. */

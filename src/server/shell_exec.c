@@ -61,7 +61,7 @@ static int write_request(struct cf_shell *s, const char *text, size_t len, struc
 {
     struct cf_buf header;
     cf_buf_init(&header, 128);
-    cf_driver_request(&header, s->token, len, cf_channel_pair(s->channel));
+    cf_driver_request(&header, s->token, len, cf_channel_pair(s->channel), CF_DRIVER_INPUT_NONE);
     bool by_file = len > CF_DRIVER_INLINE_MAX;
     int code = by_file ? write_text_file(s, text, len, error) : 0;
     if (code == 0) {
@@ -211,6 +211,8 @@ void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *s
             synced(s);
         return;
     }
+    if (status->word == 'B')
+        return;                         /* no command has the FIFO for its input yet */
     if (s->preparing && s->probe == 0) {
         s->prepared_code = (int)status->number;
         if (status->word == 'S')

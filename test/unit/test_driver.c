@@ -23,13 +23,17 @@ static void statuses_are_read(void **state)
     assert_int_equal(cf_driver_parse("P 7", &s), 0);
     assert_int_equal(s.word, 'P');
     assert_int_equal(s.number, 7);
+    assert_int_equal(cf_driver_parse("B 0 /srv", &s), 0);
+    assert_int_equal(s.word, 'B');
+    assert_string_equal(s.cwd, "/srv");
     assert_int_equal(cf_driver_parse("S 1 ", &s), 0);       /* PWD may be empty: a user can unset it */
     assert_string_equal(s.cwd, "");
 }
 
 static void anything_else_is_refused(void **state)
 {
-    static const char *const bad[] = { "", "S", "S ", "S x /", "S -1 /", "X 0 /", "P 7 x", "S 99999999999999999999 /", "S0 /", "S 0" };
+    static const char *const bad[] = { "", "S", "S ", "S x /", "S -1 /", "X 0 /", "P 7 x", "S 99999999999999999999 /", "S0 /", "S 0",
+                                       "B 0" };
     struct cf_driver_status s = { .word = '!' };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(cf_driver_parse(bad[i], &s), -1);
@@ -60,12 +64,12 @@ static void requests_name_length_or_file(void **state)
 {
     struct cf_buf b;
     cf_buf_init(&b, 1000);
-    cf_driver_request(&b, "0123456789abcdef", 42, 3);
-    expect(&b, "0123456789abcdef 42 3\n");
-    cf_driver_request(&b, "0123456789abcdef", CF_DRIVER_INLINE_MAX, 0);
-    expect(&b, "0123456789abcdef 4000 0\n");
-    cf_driver_request(&b, "0123456789abcdef", CF_DRIVER_INLINE_MAX + 1, 0);
-    expect(&b, "0123456789abcdef f 0\n");
+    cf_driver_request(&b, "0123456789abcdef", 42, 3, CF_DRIVER_INPUT_NONE);
+    expect(&b, "0123456789abcdef 42 3 -\n");
+    cf_driver_request(&b, "0123456789abcdef", CF_DRIVER_INLINE_MAX, 0, CF_DRIVER_INPUT_FILE);
+    expect(&b, "0123456789abcdef 4000 0 s\n");
+    cf_driver_request(&b, "0123456789abcdef", CF_DRIVER_INLINE_MAX + 1, 0, CF_DRIVER_INPUT_FIFO);
+    expect(&b, "0123456789abcdef f 0 i\n");
     cf_driver_probe(&b, "t", 9);
     expect(&b, "\n\n\n\nt p 9\n");
     cf_buf_free(&b);
@@ -91,7 +95,7 @@ static void the_embedded_text_is_the_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        { .name = "the driver's three statuses are read", .test_func = statuses_are_read },
+        { .name = "the driver's four words are read", .test_func = statuses_are_read },
         { .name = "anything else is no status and changes nothing", .test_func = anything_else_is_refused },
         { .name = "quoting leaves nothing for bash to expand", .test_func = quoting_survives_bash },
         { .name = "a short command goes inline, a long one by file", .test_func = requests_name_length_or_file },
