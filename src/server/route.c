@@ -23,13 +23,8 @@ static void add(struct cf_routes *routes, enum cf_operation operation, const cha
 {
     assert(routes->count < CF_ROUTES_MAX && method_len < sizeof routes->rows[0].method);
     struct cf_route *r = &routes->rows[routes->count++];
-    *r = (struct cf_route){ .operation = operation, .path = path, .len = len, .before = len };
+    *r = (struct cf_route){ .operation = operation, .path = path, .len = len };
     memcpy(r->method, method, method_len);
-    const char *id = memmem(path, len, "{id}", 4);
-    if (id) {
-        r->before = (size_t)(id - path);
-        r->after = len - r->before - 4;
-    }
 }
 
 void cf_routes_init(struct cf_routes *routes)
@@ -77,7 +72,9 @@ bool cf_route_unescape(char *text)
     return true;
 }
 
-static bool is_id(const char *text, size_t len)
+/* Both variables are one segment of the path each: what lies before the next slash. */
+
+static bool take_id(const char *text, size_t len, struct cf_route_match *ret)
 {
     if (len == 0 || len > CF_ROUTE_ID_MAX)
         return false;
@@ -87,19 +84,53 @@ static bool is_id(const char *text, size_t len)
               c == '-'))
             return false;
     }
+    memcpy(ret->id, text, len);
+    ret->id[len] = '\0';
     return true;
 }
 
-static bool match_path(const struct cf_route *r, const char *path, size_t len, size_t *ret_id_len)
+/* Plain digits without a leading zero, so that a command has one address only. */
+static bool take_number(const char *text, size_t len, struct cf_route_match *ret)
 {
-    *ret_id_len = 0;
-    if (r->before == r->len)
-        return len == r->len && memcmp(path, r->path, len) == 0;
-    if (len <= r->before + r->after || memcmp(path, r->path, r->before) != 0 ||
-        memcmp(path + len - r->after, r->path + r->before + 4, r->after) != 0)
+    uint64_t number = 0;
+    if (len == 0 || len > 10 || text[0] == '0')
         return false;
-    *ret_id_len = len - r->before - r->after;
-    return is_id(path + r->before, *ret_id_len);
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        number = number * 10 + (uint64_t)(text[i] - '0');
+    }
+    ret->number = (uint32_t)number;
+    return number <= UINT32_MAX;
+}
+
+static const struct variable {
+    const char *name;
+    size_t len;
+    bool (*take)(const char *text, size_t len, struct cf_route_match *ret);
+} variables[] = { { "{id}", 4, take_id }, { "{n}", 3, take_number } };
+
+static const struct variable *variable_at(const char *path, size_t len)
+{
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
+        if (len >= variables[i].len && memcmp(path, variables[i].name, variables[i].len) == 0)
+            return &variables[i];
+    return NULL;
+}
+
+static bool match_path(const struct cf_route *r, const char *path, struct cf_route_match *ret)
+{
+    ret->id[0] = '\0';
+    ret->number = 0;
+    for (const char *want = r->path, *end = r->path + r->len; want < end;) {
+        const struct variable *v = *want == '{' ? variable_at(want, (size_t)(end - want)) : NULL;
+        size_t len = v ? strcspn(path, "/") : 1;
+        if (v ? !v->take(path, len, ret) : *path != *want)
+            return false;
+        want += v ? v->len : 1;
+        path += len;
+    }
+    return *path == '\0';
 }
 
 static void allow(char list[64], const char *method)
@@ -132,20 +163,19 @@ int cf_routes_match(const struct cf_routes *routes, const char *method, const ch
     }
     if (strcmp(method, "HEAD") == 0)
         method = "GET";
-    size_t len = strlen(path), id_len;
+    struct cf_route_match found;
     char other[64] = "";
     for (unsigned i = 0; i < routes->count; i++) {
         const struct cf_route *r = &routes->rows[i];
-        if (!match_path(r, path, len, &id_len))
+        if (!match_path(r, path, &found))
             continue;
         if (strcmp(r->method, method) != 0) {
             allow(other, r->method);
             continue;
         }
-        ret->operation = r->operation;
-        memcpy(ret->id, path + r->before, id_len);
-        ret->id[id_len] = '\0';
-        ret->allow[0] = '\0';
+        found.operation = r->operation;
+        found.allow[0] = '\0';
+        *ret = found;
         return 0;
     }
     if (!*other)

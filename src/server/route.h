@@ -14,7 +14,6 @@ struct cf_route {
     char method[8];
     const char *path;                   /* points into the table */
     size_t len;                         /* of the path */
-    size_t before, after;               /* bytes before and behind {id}; before == len: it has none */
 };
 
 /* The table unrolled, aliases too. */
@@ -27,11 +26,12 @@ void cf_routes_init(struct cf_routes *routes);
 struct cf_route_match {
     enum cf_operation operation;
     char id[CF_ROUTE_ID_MAX + 1];       /* "" when the path has none */
+    uint32_t number;                    /* the {n}; 0 when the path has none */
     char allow[64];                     /* after CF_E_METHOD: what the path does take, for the Allow header */
 };
 
 /* `path` is as sent: percent-encoded, without the query.  HEAD is taken as GET.
- * 0, CF_E_NOT_FOUND (also for an {id} that no session can have), or CF_E_METHOD. */
+ * 0, CF_E_NOT_FOUND (also for an {id} that no session and an {n} that no command can have), or CF_E_METHOD. */
 int cf_routes_match(const struct cf_routes *routes, const char *method, const char *path, struct cf_route_match *ret)
     __attribute__((warn_unused_result));
 

@@ -118,6 +118,55 @@ static void ids(void **state)
     expect("GET", path, CF_E_NOT_FOUND, 0, "");
 }
 
+/* Rows as they would stand in the table. */
+static const struct cf_routes numbered = {
+    .rows = { { CF_OP_show, "GET", "/v1/sessions/{id}/execs/{n}", 27 },
+              { CF_OP_end, "DELETE", "/v1/sessions/{id}/execs/{n}", 27 },
+              { CF_OP_list, "GET", "/v1/sessions/{id}/execs", 23 },
+              { CF_OP_exec, "GET", "/v1/sessions/{id}", 17 } },
+    .count = 4
+};
+
+static void numbers(void **state)
+{
+    struct cf_route_match found;
+    const struct {
+        const char *text;
+        uint32_t number;
+    } good[] = { { "1", 1 }, { "10", 10 }, { "4294967295", UINT32_MAX }, { "%31", 1 } };
+    const char *bad[] = { "",  "0",   "01", "-1",   "+1",         "1 ",          "1/",
+                          "a", "1.0", "1x", "0x10", "4294967296", "99999999999", "18446744073709551617" };
+    char path[128];
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        snprintf(path, sizeof path, "/v1/sessions/a.b/execs/%s", good[i].text);
+        assert_int_equal(cf_routes_match(&numbered, "GET", path, &found), 0);
+        assert_int_equal(found.operation, CF_OP_show);
+        assert_string_equal(found.id, "a.b");
+        assert_int_equal(found.number, good[i].number);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(path, sizeof path, "/v1/sessions/a.b/execs/%s", bad[i]);
+        assert_int_equal(cf_routes_match(&numbered, "GET", path, &found), CF_E_NOT_FOUND);
+    }
+}
+
+static void numbers_and_ids(void **state)
+{
+    struct cf_route_match found;
+    assert_int_equal(cf_routes_match(&numbered, "GET", "/v1/sessions/execs/execs", &found), 0);
+    assert_int_equal(found.operation, CF_OP_list);
+    assert_string_equal(found.id, "execs");
+    assert_int_equal(found.number, 0);
+    assert_int_equal(cf_routes_match(&numbered, "GET", "/v1/sessions/7", &found), 0);
+    assert_int_equal(found.operation, CF_OP_exec);
+    assert_int_equal(found.number, 0);
+    assert_int_equal(cf_routes_match(&numbered, "GET", "/v1/sessions/a/b/execs/1", &found), CF_E_NOT_FOUND);
+    assert_int_equal(cf_routes_match(&numbered, "GET", "/v1/sessions//execs/1", &found), CF_E_NOT_FOUND);
+    assert_int_equal(cf_routes_match(&numbered, "GET", "/v1/sessions/a%2Fb/execs/1", &found), CF_E_NOT_FOUND);
+    assert_int_equal(cf_routes_match(&numbered, "POST", "/v1/sessions/a/execs/1", &found), CF_E_METHOD);
+    assert_string_equal(found.allow, "GET, HEAD, DELETE");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +177,8 @@ int main(void)
         { .name = "a known path with another method says which it takes", .test_func = method_not_allowed },
         { .name = "percent escapes are decoded, a slash in one never splits a path", .test_func = escapes },
         { .name = "an id that no session can have is not found", .test_func = ids },
+        { .name = "a command's number is plain digits from 1 to 4294967295", .test_func = numbers },
+        { .name = "an id holds no slash, also where more follows it", .test_func = numbers_and_ids },
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
