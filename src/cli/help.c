@@ -64,7 +64,7 @@ static void flag_left(const struct cf_param_row *param, char *text, size_t size)
 {
     static const char *const values[] = {
         [CF_PARAM_TEXT] = " TEXT", [CF_PARAM_INT] = " N", [CF_PARAM_DURATION] = " DURATION", [CF_PARAM_BOOL] = "",
-        [CF_PARAM_MAP] = " NAME=VALUE",
+        [CF_PARAM_MAP] = " NAME=VALUE", [CF_PARAM_SCREEN] = " COLSxROWS",
     };
     struct cf_flag_name name = cf_opts_dashes(param->name);
 
@@ -80,6 +80,7 @@ static void flag_help(const struct cf_param_row *param, char *text, size_t size)
         snprintf(text, size, "%s (%lld to %lld bytes)", param->help, min, max);
         return;
     case CF_PARAM_INT:
+    case CF_PARAM_SCREEN:
         snprintf(text, size, "%s (%lld to %lld)", param->help, min, max);
         return;
     case CF_PARAM_DURATION:

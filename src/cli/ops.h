@@ -14,7 +14,7 @@ enum cf_op {
 };
 
 enum cf_param_where { CF_PARAM_BODY, CF_PARAM_QUERY };
-enum cf_param_type { CF_PARAM_TEXT, CF_PARAM_INT, CF_PARAM_DURATION, CF_PARAM_BOOL, CF_PARAM_MAP };
+enum cf_param_type { CF_PARAM_TEXT, CF_PARAM_INT, CF_PARAM_DURATION, CF_PARAM_BOOL, CF_PARAM_MAP, CF_PARAM_SCREEN };
 
 struct cf_op_row {
     const char *name, *method, *path;
@@ -28,7 +28,7 @@ struct cf_param_row {
     enum cf_param_where where;
     enum cf_param_type type;
     bool required;
-    int64_t min, max;                   /* TEXT bytes, INT value, DURATION seconds, MAP entries */
+    int64_t min, max;                   /* TEXT bytes, INT value, DURATION seconds, MAP entries, SCREEN cols and rows */
     const char *help;
 };
 

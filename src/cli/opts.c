@@ -80,6 +80,21 @@ static int read_map(const struct cf_param_row *param, const char *text, struct c
     return 0;
 }
 
+/* COLSxROWS; both become one number, the columns in its upper half. */
+static int read_screen(const struct cf_param_row *param, const char *text, int64_t *ret, struct cf_error *error)
+{
+    char *cols_end, *rows_end;
+    long long cols = strtoll(text, &cols_end, 10), rows = 0;
+
+    if (*cols_end == 'x')
+        rows = strtoll(cols_end + 1, &rows_end, 10);
+    if (*cols_end != 'x' || *rows_end || text[strspn(text, "0123456789x")] || cols < param->min || cols > param->max ||
+        rows < param->min || rows > param->max)
+        return out_of_range(param, text, "COLSxROWS, such as 80x24, each", error);
+    *ret = cols << 32 | rows;
+    return 0;
+}
+
 static int read_value(const struct cf_param_row *param, const char *text, int64_t *ret, struct cf_error *error)
 {
     size_t len = strlen(text);
@@ -93,6 +108,8 @@ static int read_value(const struct cf_param_row *param, const char *text, int64_
         return read_bool(param, text, ret, error);
     case CF_PARAM_MAP:
         return read_map(param, text, error);
+    case CF_PARAM_SCREEN:
+        return read_screen(param, text, ret, error);
     case CF_PARAM_TEXT:
         if (len < (size_t)param->min || len > (size_t)param->max)
             return out_of_range(param, text, "text with a length in bytes", error);

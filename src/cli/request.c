@@ -30,6 +30,12 @@ static void write_value(struct cf_jsonw *json, const char *key, const struct cf_
     case CF_PARAM_DURATION:
         cf_jsonw_duration(json, key, flag->number);
         break;
+    case CF_PARAM_SCREEN:
+        cf_jsonw_object(json, key);
+        cf_jsonw_int(json, "cols", flag->number >> 32);
+        cf_jsonw_int(json, "rows", flag->number & UINT32_MAX);
+        cf_jsonw_object_end(json);
+        break;
     case CF_PARAM_MAP:
         break;
     }

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum where { IN_BODY, IN_QUERY };
-enum type { TYPE_TEXT, TYPE_INT, TYPE_DURATION, TYPE_BOOL, TYPE_MAP };
+enum where { IN_BODY = 1, IN_QUERY = 2, IN_EITHER = IN_BODY | IN_QUERY };
+enum type { TYPE_TEXT, TYPE_INT, TYPE_DURATION, TYPE_BOOL, TYPE_MAP, TYPE_SCREEN };
 
 #define WHERE_BODY IN_BODY
 #define WHERE_QUERY IN_QUERY
@@ -27,6 +27,18 @@ static const struct param {
 #undef PARAM
 };
 
+static const bool raw_bodies[CF_OPERATIONS + 1] = {
+#define RAW_BODY(operation) [CF_OP_##operation] = true,
+#include "tables/operations.def"
+#undef RAW_BODY
+    [CF_OPERATIONS] = false
+};
+
+bool cf_params_raw(enum cf_operation operation)
+{
+    return raw_bodies[operation];
+}
+
 #define ROWS (sizeof rows / sizeof rows[0])
 /* Longest name of a field that a message repeats. */
 #define NAME_SHOWN 60
@@ -34,7 +46,7 @@ static const struct param {
 static const struct param *find(enum cf_operation operation, enum where where, const char *name)
 {
     for (size_t i = 0; i < ROWS; i++)
-        if (rows[i].operation == operation && rows[i].where == where && strcmp(rows[i].name, name) == 0)
+        if (rows[i].operation == operation && (rows[i].where & where) && strcmp(rows[i].name, name) == 0)
             return &rows[i];
     return NULL;
 }
@@ -47,7 +59,7 @@ static int unknown(enum cf_operation operation, enum where where, const char *na
     size_t used = 0;
     for (size_t i = 0; i < ROWS; i++) {
         size_t len = strlen(rows[i].name);
-        if (rows[i].operation != operation || rows[i].where != where || used + len + 3 > sizeof known)
+        if (rows[i].operation != operation || !(rows[i].where & where) || used + len + 3 > sizeof known)
             continue;
         if (used) {
             memcpy(known + used, ", ", 2);
@@ -80,6 +92,10 @@ static int out_of_form(const struct param *p, struct cf_error *error)
     case TYPE_MAP:
         return cf_error_set(error, CF_E_INVALID, p->name,
                             "\"%s\" must be an object of at most %lld names with text values", p->name, max);
+    case TYPE_SCREEN:
+        return cf_error_set(error, CF_E_INVALID, p->name,
+                            "\"%s\" must be an object of \"cols\" and \"rows\", whole numbers from %lld to %lld", p->name,
+                            min, max);
     }
     return cf_error_set(error, CF_E_INTERNAL, p->name, "\"%s\" has no type", p->name);
 }
@@ -144,6 +160,17 @@ static int check_map(const struct param *p, const json_t *value, struct cf_error
     return 0;
 }
 
+static bool is_int(const struct param *p, const json_t *value)
+{
+    return json_is_integer(value) && json_integer_value(value) >= p->min && json_integer_value(value) <= p->max;
+}
+
+static bool is_screen(const struct param *p, const json_t *value)
+{
+    return json_is_object(value) && json_object_size(value) == 2 && is_int(p, json_object_get(value, "cols")) &&
+           is_int(p, json_object_get(value, "rows"));
+}
+
 static int check(const struct param *p, const json_t *value, struct cf_error *error)
 {
     int64_t ns;
@@ -151,14 +178,15 @@ static int check(const struct param *p, const json_t *value, struct cf_error *er
     case TYPE_TEXT:
         return check_text(p, value, error);
     case TYPE_INT:
-        return json_is_integer(value) && json_integer_value(value) >= p->min && json_integer_value(value) <= p->max
-            ? 0 : out_of_form(p, error);
+        return is_int(p, value) ? 0 : out_of_form(p, error);
     case TYPE_DURATION:
         return fits(value, p->min, p->max, &ns) ? 0 : out_of_form(p, error);
     case TYPE_BOOL:
         return json_is_boolean(value) ? 0 : out_of_form(p, error);
     case TYPE_MAP:
         return check_map(p, value, error);
+    case TYPE_SCREEN:
+        return is_screen(p, value) ? 0 : out_of_form(p, error);
     }
     return out_of_form(p, error);
 }
@@ -238,18 +266,20 @@ static json_t *from_text(const struct param *p, const char *text)
     case TYPE_DURATION:
         return json_string(text);       /* NULL also for bad UTF-8 */
     case TYPE_MAP:
+    case TYPE_SCREEN:
         break;
     }
     return NULL;
 }
 
-int cf_params_query(enum cf_operation operation, json_t *params, char *name, char *value, struct cf_error *error)
+static int add(enum cf_operation operation, enum where where, json_t *params, char *name, char *value,
+               struct cf_error *error)
 {
     if (!cf_route_unescape(name) || (value && !cf_route_unescape(value)))
         return cf_error_set(error, CF_E_MALFORMED, NULL, "the query has a broken percent escape or a NUL");
-    const struct param *p = find(operation, IN_QUERY, name);
+    const struct param *p = find(operation, where, name);
     if (!p)
-        return unknown(operation, IN_QUERY, name, error);
+        return unknown(operation, where, name, error);
     if (json_object_get(params, name))
         return cf_error_set(error, CF_E_INVALID, p->name, "\"%s\" is given more than once", p->name);
     json_t *made = value ? from_text(p, value) : NULL;
@@ -261,6 +291,16 @@ int cf_params_query(enum cf_operation operation, json_t *params, char *name, cha
         return code;
     }
     return json_object_set_new(params, p->name, made) < 0 ? no_memory(error) : 0;
+}
+
+int cf_params_query(enum cf_operation operation, json_t *params, char *name, char *value, struct cf_error *error)
+{
+    return add(operation, IN_QUERY, params, name, value, error);
+}
+
+int cf_params_query_all(enum cf_operation operation, json_t *params, char *name, char *value, struct cf_error *error)
+{
+    return add(operation, IN_EITHER, params, name, value, error);
 }
 
 int cf_params_complete(enum cf_operation operation, const json_t *params, struct cf_error *error)

@@ -22,6 +22,12 @@ int cf_params_body(enum cf_operation operation, const char *data, size_t len, js
 int cf_params_query(enum cf_operation operation, json_t *params, char *name, char *value, struct cf_error *error)
     __attribute__((warn_unused_result));
 
+/* Likewise beside a body that is taken as it is: what would be a member of a JSON body may then stand in the query. */
+int cf_params_query_all(enum cf_operation operation, json_t *params, char *name, char *value, struct cf_error *error)
+    __attribute__((warn_unused_result));
+/* Whether the operation takes such a body: a RAW_BODY row. */
+bool cf_params_raw(enum cf_operation operation);
+
 /* Every required parameter is there. */
 int cf_params_complete(enum cf_operation operation, const json_t *params, struct cf_error *error)
     __attribute__((warn_unused_result));
