@@ -29,6 +29,22 @@ bool cf_call_bool(const struct cf_call *call, const char *name, bool fallback)
     return json_is_boolean(value) ? json_is_true(value) : fallback;
 }
 
+int64_t cf_call_int(const struct cf_call *call, const char *name, int64_t fallback)
+{
+    const json_t *value = json_object_get(call->params, name);
+    return json_is_integer(value) ? json_integer_value(value) : fallback;
+}
+
+bool cf_call_screen(const struct cf_call *call, const char *name, unsigned *ret_cols, unsigned *ret_rows)
+{
+    const json_t *value = json_object_get(call->params, name);
+    if (!json_is_object(value))
+        return false;
+    *ret_cols = (unsigned)json_integer_value(json_object_get(value, "cols"));
+    *ret_rows = (unsigned)json_integer_value(json_object_get(value, "rows"));
+    return true;
+}
+
 bool cf_call_has(const struct cf_call *call, const char *name)
 {
     return json_object_get(call->params, name) != NULL;
@@ -51,6 +67,16 @@ struct cf_buf *cf_call_plain(struct cf_call *call, const char *type)
     return &call->body;
 }
 
+void cf_call_header(struct cf_call *call, const char *name, const char *fmt, ...)
+{
+    assert(call->header_count < CF_CALL_HEADERS);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(call->headers[call->header_count].value, sizeof call->headers[0].value, fmt, args);
+    va_end(args);
+    call->headers[call->header_count++].name = name;
+}
+
 void cf_call_reply(struct cf_call *call, int http_status)
 {
     assert(!call->answered);
@@ -69,6 +95,7 @@ void cf_call_fail(struct cf_call *call, const struct cf_error *error, const stru
     assert(!call->answered);
     struct cf_jsonw *w = &call->json;
     call->type = NULL;
+    call->header_count = 0;
     cf_buf_reset(&call->body);
     cf_jsonw_init(w, &call->body);
     cf_jsonw_object(w, NULL);

@@ -21,6 +21,18 @@ enum cf_operation {
     CF_OPERATIONS
 };
 
+/* What an Accept header asks for; the table of types is in head.c. */
+enum cf_accept {
+    CF_ACCEPT_JSON,                     /* also without the header, and when nothing in it is known */
+    CF_ACCEPT_NDJSON,
+    CF_ACCEPT_SSE,
+    CF_ACCEPT_FRAMES,
+    CF_ACCEPT_RAW,
+    CF_ACCEPT_NONE,                     /* never in a call */
+};
+
+#define CF_CALL_HEADERS 4               /* that a handler may add to an answer */
+
 struct cf_server;
 
 /* Owned by the edge until it is answered; the edge frees it then.  One that is not answered when the edge stops stays
@@ -30,10 +42,21 @@ struct cf_call {
     enum cf_operation operation;
     struct cf_now now;                  /* when the request was complete */
     char id[128];                       /* the {id} of the path, "" without one; only bytes of [A-Za-z0-9._-] */
+    uint32_t number;                    /* the {n} of the path, 0 without one */
     json_t *params;                     /* an object with only known, checked parameters; borrowed */
+    enum cf_accept accept;
+    bool has_last_event;
+    uint64_t last_event;                /* Last-Event-ID, when it is a plain number */
+    const char *raw;                    /* a body that is no JSON, of an operation in RAW_BODY; NULL: none; borrowed */
+    size_t raw_len;                     /* bytes */
     struct cf_buf body;                 /* scratch of the reply; cf_call_data starts it */
     struct cf_jsonw json;
     const char *type;                   /* of a reply that is not JSON; NULL: it is */
+    struct {
+        const char *name;
+        char value[64];
+    } headers[CF_CALL_HEADERS];         /* of the answer, beside the edge's own */
+    unsigned header_count;
     bool answered;
     bool abandoned;                     /* the client went away; answering is still required and frees the call */
     void *edge;                         /* the edge's own */
@@ -49,6 +72,9 @@ typedef void cf_handler(struct cf_call *call);
 const char *cf_call_text(const struct cf_call *call, const char *name, const char *fallback);
 int64_t cf_call_duration_ns(const struct cf_call *call, const char *name, int64_t fallback_ns);
 bool cf_call_bool(const struct cf_call *call, const char *name, bool fallback);
+int64_t cf_call_int(const struct cf_call *call, const char *name, int64_t fallback);
+/* A SCREEN; false, and both untouched, when it was not given. */
+bool cf_call_screen(const struct cf_call *call, const char *name, unsigned *ret_cols, unsigned *ret_rows);
 bool cf_call_has(const struct cf_call *call, const char *name);
 
 /* Starts a success reply: writes {"status":"success","data": and returns the writer, in which the caller then writes
@@ -56,6 +82,10 @@ bool cf_call_has(const struct cf_call *call, const char *name);
 struct cf_jsonw *cf_call_data(struct cf_call *call);
 /* Starts a success reply of another type, such as "text/plain", into the buffer that it returns. */
 struct cf_buf *cf_call_plain(struct cf_call *call, const char *type);
+/* Adds a header to the answer, at most CF_CALL_HEADERS of up to 63 bytes; `name` must stay (a literal).  An error
+ * answer goes without them. */
+void cf_call_header(struct cf_call *call, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Sends what cf_call_data or cf_call_plain began, with `http_status` (200, 201).  The call is gone afterwards. */
 void cf_call_reply(struct cf_call *call, int http_status);
 /* Sends {"status":"error","error":{"code","message","field"…}} with the code's HTTP status.  When `tombstone` is

@@ -44,6 +44,7 @@ struct cf_request {
     enum cf_request_state state;
     bool dispatching;                   /* the handler was called and has not returned */
     bool suspended;
+    bool raw;                           /* the body is taken as it is */
     bool close;                         /* the connection ends with this answer */
     char allow[64];                     /* of a 405 */
 };

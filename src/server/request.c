@@ -2,146 +2,18 @@
 
 #include "base/log.h"
 #include "core/core.h"
+#include "server/head.h"
 #include "server/params.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 static cf_handler *const handlers[] = {
 #define OPERATION(name, ...) cf_calls_##name,
 #include "tables/operations.def"
 #undef OPERATION
 };
-
-/* ---- what the headers say ---- */
-
-struct headers {
-    const char *host, *origin, *authorization, *content_type, *content_length;
-    unsigned hosts, origins, authorizations, content_types, content_lengths, args;
-    bool transfer_encoding;
-    bool broken;                        /* a name that is no token ("Content-Length :"), or a NUL */
-    unsigned lines;                     /* of headers */
-    size_t bytes;                       /* as they were sent, about */
-    size_t least;                       /* that request line and headers must have had, without a blank that may be
-                                         * left out */
-};
-
-static bool is(const char *name, size_t len, const char *want, size_t want_len)
-{
-    return len == want_len && strncasecmp(name, want, len) == 0;
-}
-/* RFC 9110, 5.6.2.  libmicrohttpd takes "Content-Length " for a header of another name, and a NUL for the end. */
-static bool is_token(const char *name, size_t len)
-{
-    static const bool other[256] = {
-        ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true, ['*'] = true, ['+'] = true,
-        ['-'] = true, ['.'] = true, ['^'] = true, ['_'] = true, ['`'] = true, ['|'] = true,  ['~'] = true
-    };
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)name[i];
-        if (!((c | 0x20) >= 'a' && (c | 0x20) <= 'z') && !(c >= '0' && c <= '9') && !other[c])
-            return false;
-    }
-    return len > 0;
-}
-
-#define IS(want) is(name, name_len, want, sizeof(want) - 1)
-
-static enum MHD_Result note(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
-                            size_t len)
-{
-    struct headers *h = cls;
-    h->bytes += name_len + len + 4;
-    h->least += name_len + len + (kind == MHD_GET_ARGUMENT_KIND ? 1 : 3);
-    h->lines += kind != MHD_GET_ARGUMENT_KIND;
-    if (kind == MHD_GET_ARGUMENT_KIND) {
-        h->args++;
-    } else if (!is_token(name, name_len) || (len > 0 && memchr(value, '\0', len))) {
-        h->broken = true;
-    } else if (IS("Host")) {
-        h->host = value;
-        h->hosts++;
-    } else if (IS("Origin")) {
-        h->origin = value;
-        h->origins++;
-    } else if (IS("Authorization")) {
-        h->authorization = value;
-        h->authorizations++;
-    } else if (IS("Content-Type")) {
-        h->content_type = value;
-        h->content_types++;
-    } else if (IS("Content-Length")) {
-        h->content_length = value;
-        h->content_lengths++;
-    } else if (IS("Transfer-Encoding")) {
-        h->transfer_encoding = true;
-    }
-    return MHD_YES;
-}
-
-/* Plain digits, at most 19 of them. */
-static bool read_length(const char *text, uint64_t *ret)
-{
-    size_t len = strspn(text, "0123456789");
-    if (len == 0 || len > 19 || text[len])
-        return false;
-    *ret = strtoull(text, NULL, 10);
-    return true;
-}
-
-/* libmicrohttpd 0.9.75 loses a folded header when it is the last one: a Content-Length that way is seen by a proxy
- * and not by us.  The size of what it read tells: beyond the least that it must have been, each header may have one
- * blank after its colon, and each argument an equals sign.  So padded headers are refused, too. */
-static bool is_padded(struct MHD_Connection *mhd, const struct headers *h)
-{
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    return info && info->header_size > h->least + h->lines + h->args;
-}
-
-/* Where the request ends must have one meaning only. */
-static int check_framing(const struct headers *h, const char *version, uint64_t *ret_length, struct cf_error *error)
-{
-    if (h->broken)
-        return cf_error_set(error, CF_E_MALFORMED, NULL, "a header's name is not a token, or its value holds a NUL");
-    if (h->transfer_encoding)
-        return cf_error_set(error, CF_E_MALFORMED, "Transfer-Encoding",
-                            "Transfer-Encoding is not taken; send Content-Length");
-    if (h->content_lengths > 1)
-        return cf_error_set(error, CF_E_MALFORMED, "Content-Length", "there is more than one Content-Length");
-    if (h->content_length && !read_length(h->content_length, ret_length))
-        return cf_error_set(error, CF_E_MALFORMED, "Content-Length", "Content-Length is not a plain number");
-    if (h->hosts > 1)
-        return cf_error_set(error, CF_E_MALFORMED, "Host", "there is more than one Host header");
-    if (h->hosts == 0 && strcmp(version, "HTTP/1.0") != 0)
-        return cf_error_set(error, CF_E_MALFORMED, "Host", "the Host header is missing");
-    if (h->origins > 1 || h->authorizations > 1 || h->content_types > 1)
-        return cf_error_set(error, CF_E_MALFORMED, NULL,
-                            "there is more than one Origin, Authorization or Content-Type");
-    return 0;
-}
-
-static bool is_json(const char *type)
-{
-    size_t len = strlen("application/json");
-    return type && strncasecmp(type, "application/json", len) == 0 && strchr("; \t", type[len]);
-}
-
-static int check_body(const struct cf_http *http, const struct headers *h, const char *method, uint64_t length,
-                      struct cf_error *error)
-{
-    if (length == 0)
-        return 0;
-    if (strcmp(method, "POST") != 0 && strcmp(method, "PUT") != 0)
-        return cf_error_set(error, CF_E_MALFORMED, NULL, "%s takes no body", method);
-    if (length > (uint64_t)http->settings->max_body_bytes)
-        return cf_error_set(error, CF_E_TOO_LARGE, NULL, "the body is larger than max_body_bytes, which is %lld",
-                            (long long)http->settings->max_body_bytes);
-    if (!is_json(h->content_type))
-        return cf_error_set(error, CF_E_MEDIA_TYPE, "Content-Type", "a body must have Content-Type: application/json");
-    return 0;
-}
 
 /* ---- beginning ---- */
 
@@ -162,7 +34,7 @@ static struct cf_request *new_request(struct cf_conn *conn)
     r->conn = conn;
     r->status = 0;
     r->state = CF_REQUEST_READING;
-    r->dispatching = r->suspended = r->close = false;
+    r->dispatching = r->suspended = r->close = r->raw = false;
     r->allow[0] = '\0';
     cf_buf_init(&r->in, (size_t)conn->http->settings->max_body_bytes);
     cf_buf_init(&r->call.body, conn->http->reply_max_bytes);
@@ -181,12 +53,13 @@ static int match(struct cf_request *r, const char *method, const char *url, stru
     if (code < 0)
         return cf_error_set(error, code, NULL, "there is nothing at this path");
     r->call.operation = found.operation;
+    r->call.number = found.number;
     memcpy(r->call.id, found.id, sizeof found.id);
     return 0;
 }
 
 /* In this order: what it means, whether it may, where it goes, what it carries. */
-static int judge(struct cf_request *r, const struct headers *h, const char *method, const char *url,
+static int judge(struct cf_request *r, const struct cf_head *h, const char *method, const char *url,
                  const char *version, uint64_t *ret_length, struct cf_error *error)
 {
     struct cf_conn *conn = r->conn;
@@ -195,7 +68,7 @@ static int judge(struct cf_request *r, const struct headers *h, const char *meth
     if (h->bytes > (size_t)http->settings->max_header_bytes)
         return cf_error_set(error, CF_E_TOO_LARGE, NULL, "the headers are larger than max_header_bytes, which is %lld",
                             (long long)http->settings->max_header_bytes);
-    int code = check_framing(h, version, ret_length, error);
+    int code = cf_head_framing(h, version, ret_length, error);
     if (code < 0)
         return code;
     int route = match(r, method, url, &routed);
@@ -203,9 +76,9 @@ static int judge(struct cf_request *r, const struct headers *h, const char *meth
         .peer = (enum cf_peer)conn->peer,
         .unix_socket = conn->unix_socket,
         .open = route == 0 && r->call.operation == CF_OP_healthz,
-        .host = h->host,
-        .origin = h->origin,
-        .authorization = h->authorization,
+        .host = h->value[CF_HEAD_HOST],
+        .origin = h->value[CF_HEAD_ORIGIN],
+        .authorization = h->value[CF_HEAD_AUTHORIZATION],
     };
     code = cf_auth_check(&http->auth, &who, error);
     if (code < 0)
@@ -214,7 +87,19 @@ static int judge(struct cf_request *r, const struct headers *h, const char *meth
         *error = routed;
         return route;
     }
-    return check_body(http, h, method, *ret_length, error);
+    return cf_head_body(h, http->settings, method, cf_params_raw(r->call.operation), *ret_length, error);
+}
+
+/* What a handler may know of the headers. */
+static void take_head(struct cf_request *r, const struct cf_head *h, uint64_t length)
+{
+    struct cf_call *call = &r->call;
+    const char *last = h->value[CF_HEAD_LAST_EVENT_ID];
+    call->accept = h->accept == CF_ACCEPT_NONE ? CF_ACCEPT_JSON : h->accept;
+    call->has_last_event = last && cf_head_number(last, &call->last_event);
+    r->raw = cf_params_raw(call->operation) && cf_head_is_raw(h, length);
+    if (h->args == 0 && length == 0)
+        call->params = json_incref(r->conn->http->no_params);
 }
 
 /* Puts the refusal where the answer would be. */
@@ -238,20 +123,16 @@ static enum MHD_Result begin(struct cf_http *http, struct MHD_Connection *mhd, c
         return MHD_NO;
     *state = conn;
     http->pending++;
-    /* "METHOD URL VERSION\r\n" and the empty line. */
-    size_t request_line = strlen(method) + strlen(url) + strlen(version) + 4;
-    struct headers h = { .bytes = request_line, .least = request_line + 2 };
+    struct cf_head h;
     struct cf_error error = { 0 };
     uint64_t length = 0;
-    MHD_get_connection_values_n(mhd, MHD_HEADER_KIND | MHD_GET_ARGUMENT_KIND, note, &h);
-    bool padded = is_padded(mhd, &h);
-    int code = padded ? cf_error_set(&error, CF_E_MALFORMED, NULL, "a header is folded, or padded with blanks")
-                      : judge(r, &h, method, url, version, &length, &error);
-    bool body = padded || length > 0 || h.transfer_encoding || h.content_lengths > 1;
+    cf_head_read(mhd, method, url, version, &h);
+    int code = judge(r, &h, method, url, version, &length, &error);
+    bool body = h.padded || length > 0 || h.times[CF_HEAD_TRANSFER_ENCODING] || h.times[CF_HEAD_CONTENT_LENGTH] > 1;
     cf_deadline_set(&http->deadlines, &conn->deadline, body && code == 0 ? CF_PHASE_BODY : CF_PHASE_WORK,
                     cf_clock_now().mono_ns);
     if (code == 0) {
-        r->call.params = h.args || length ? NULL : json_incref(http->no_params);
+        take_head(r, &h, length);
         return MHD_YES;
     }
     if (code != CF_E_NOT_FOUND && code != CF_E_METHOD)
@@ -280,25 +161,41 @@ static enum MHD_Result argument(void *cls, enum MHD_ValueKind kind, const char *
     struct cf_call *call = &a->request->call;
     char *name_copy = strndup(name, name_len), *value_copy = value ? strndup(value, len) : NULL;
     a->code = name_copy && (value_copy || !value)
-        ? cf_params_query(call->operation, call->params, name_copy, value_copy, a->error)
+        ? (a->request->raw ? cf_params_query_all : cf_params_query)(call->operation, call->params, name_copy, value_copy,
+                                                                    a->error)
         : cf_error_set(a->error, CF_E_NO_MEMORY, NULL, "out of memory");
     free(name_copy);
     free(value_copy);
     return a->code == 0 ? MHD_YES : MHD_NO;
 }
 
+static int read_body(struct cf_request *r, struct cf_error *error)
+{
+    struct cf_call *call = &r->call;
+    if (r->in.failed)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for the body");
+    if (!r->raw)
+        return cf_params_body(call->operation, r->in.data, r->in.len, &call->params, error);
+    call->params = json_object();
+    return call->params ? 0 : cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+}
+
 static int read_params(struct cf_request *r, struct cf_error *error)
 {
     if (!r->call.params) {
-        int code = r->in.failed ? cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for the body")
-            : cf_params_body(r->call.operation, r->in.data, r->in.len, &r->call.params, error);
+        int code = read_body(r, error);
         if (code < 0)
             return code;
         struct arguments a = { r, error, 0 };
         MHD_get_connection_values_n(r->conn->mhd, MHD_GET_ARGUMENT_KIND, argument, &a);
         if (a.code < 0)
             return a.code;
-        cf_buf_free(&r->in);
+        if (!r->raw)
+            cf_buf_free(&r->in);
+    }
+    if (r->raw) {
+        r->call.raw = r->in.data ? r->in.data : "";
+        r->call.raw_len = r->in.len;
     }
     return cf_params_complete(r->call.operation, r->call.params, error);
 }
@@ -345,6 +242,8 @@ static bool add_headers(const struct cf_request *r, struct MHD_Response *respons
               MHD_add_response_header(response, "Cache-Control", "no-store") == MHD_YES;
     if (r->status == MHD_HTTP_UNAUTHORIZED)
         ok = ok && MHD_add_response_header(response, "WWW-Authenticate", "Bearer realm=\"curfew\"") == MHD_YES;
+    for (unsigned i = 0; i < r->call.header_count; i++)
+        ok = ok && MHD_add_response_header(response, r->call.headers[i].name, r->call.headers[i].value) == MHD_YES;
     if (*r->allow)
         ok = ok && MHD_add_response_header(response, "Allow", r->allow) == MHD_YES;
     if (r->close)
