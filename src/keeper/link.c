@@ -152,7 +152,7 @@ static int judge(const struct cf_keeper *k, const struct cf_wire_spawn *request,
                  struct cf_spawn_plan *ret_plan)
 {
     struct cf_spawn_plan plan = { .argc = request->argc, .envc = request->envc, .args_bytes = request->args_bytes,
-                                  .fd_count = request->fd_count };
+                                  .fd_count = request->fd_count, .flags = request->flags };
     int error;
 
     if (request->key == 0 || request->lease_ms <= 0 || request->fd_count != nfds - 2)

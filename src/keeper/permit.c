@@ -11,7 +11,7 @@ static const struct cf_permit rows[] = {
 
 /* The structs go over the wire as they are: none may grow a hole that is not named. */
 _Static_assert(sizeof(struct cf_wire_hello) == 8, "cf_wire_hello");
-_Static_assert(sizeof(struct cf_wire_spawn) == 72 && CF_WIRE_FDS_MAX == 8, "cf_wire_spawn");
+_Static_assert(sizeof(struct cf_wire_spawn) == 80 && CF_WIRE_FDS_MAX == 8, "cf_wire_spawn");
 _Static_assert(sizeof(struct cf_wire_renew) == 24, "cf_wire_renew");
 _Static_assert(sizeof(struct cf_wire_signal) == 32, "cf_wire_signal");
 _Static_assert(sizeof(struct cf_wire_end) == 24, "cf_wire_end");

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -26,6 +27,7 @@
 int cf_spawn_plan_check(const struct cf_spawn_plan *plan)
 {
     uint64_t strings = (uint64_t)plan->argc + plan->envc;
+    bool input = false;
 
     if (plan->argc == 0 || strings > CF_SPAWN_STRINGS_MAX || strings > plan->args_bytes)
         return EINVAL;
@@ -37,7 +39,10 @@ int cf_spawn_plan_check(const struct cf_spawn_plan *plan)
         for (uint32_t j = 0; j < i; j++)
             if (plan->targets[i] == plan->targets[j])
                 return EBADF;
+        input |= plan->targets[i] == 0;
     }
+    if ((plan->flags & ~CF_SPAWN_FLAGS) != 0 || ((plan->flags & CF_SPAWN_TERMINAL) != 0 && !input))
+        return EINVAL;
     return 0;
 }
 
@@ -192,6 +197,9 @@ IN_CHILD static int live(void *context)
         goto fail;
     folder = fcntl(birth->fds[0], F_DUPFD_CLOEXEC, CF_SPAWN_TARGET_LAST + 1);
     if (folder < 0 || place(birth->plan, birth->fds) != 0)
+        goto fail;
+    /* 0: not to be taken from a session that has it. */
+    if ((birth->plan->flags & CF_SPAWN_TERMINAL) != 0 && ioctl(0, TIOCSCTTY, 0) != 0)
         goto fail;
     umask(022);
     /* The folder and the program are opened as the session's user: what he may not enter stays shut. */

@@ -26,6 +26,7 @@ struct cf_spawn_user {
 struct cf_spawn_plan {
     uint32_t argc, envc, args_bytes, fd_count;
     int32_t targets[CF_SPAWN_TARGETS_MAX];
+    uint32_t flags;                     /* CF_SPAWN_* of wire.h */
 };
 
 /* 0, or the errno that says what is wrong with the plan by itself. */

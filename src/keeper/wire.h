@@ -17,7 +17,7 @@
 
 #include <stdint.h>
 
-#define CF_WIRE_VERSION 1u
+#define CF_WIRE_VERSION 2u
 #define CF_WIRE_FDS_MAX 8
 #define CF_WIRE_SERVER_FD 3            /* where an exec'd server finds its end of the pair */
 #define CF_WIRE_ARGS_MAX (256u * 1024u) /* bytes of the block that describes argv and environment */
@@ -61,6 +61,11 @@ enum cf_wire_type {
 #define CF_HOLD_PIDNS 2u
 #define CF_HOLD_CGROUP 4u
 
+/* How a leader is started. */
+#define CF_SPAWN_TERMINAL 1u           /* target 0 is a terminal that has no session yet; it becomes the leader's
+                                          controlling terminal, with the leader's group in its foreground */
+#define CF_SPAWN_FLAGS CF_SPAWN_TERMINAL /* all that there are */
+
 /* HELLO: the first packet of a server. */
 struct cf_wire_hello {
     uint32_t type;
@@ -72,9 +77,9 @@ struct cf_wire_hello {
  * [2…] in the order of `fd_targets`, each placed at that number in the leader.  Targets that are not
  * given are: 0, 1, 2 → /dev/null; nothing else is open in the leader.
  * Argument block: `argc` strings, then `envc` strings, each NUL-terminated; argv[0] is the program's path.
- * The block has to be a memfd: nothing else is read.  At most 5 targets, none twice, each from 0 to 255.
+ * The block has to be a memfd: nothing else is read.  At most 5 targets, none twice, each from 0 to 31.
  * Answered by SPAWNED; with status EEXIST when the key is held already, EINVAL, E2BIG or EBADF for values out of their
- * range, EOPNOTSUPP for a hold that is not offered, ESHUTDOWN while the keeper ends, ENOMEM when it holds its
+ * range (EINVAL also for CF_SPAWN_TERMINAL without a target 0), ENOTTY for a target 0 that is no terminal then, EOPNOTSUPP for a hold that is not offered, ESHUTDOWN while the keeper ends, ENOMEM when it holds its
  * maximum, EMFILE when it has no descriptors left, ECANCELED when END came first, else what exec gave. */
 struct cf_wire_spawn {
     uint32_t type;
@@ -86,6 +91,8 @@ struct cf_wire_spawn {
     uint32_t fd_count;              /* entries of fd_targets */
     int32_t fd_targets[8];
     int64_t lease_ms;               /* from now; over 0 */
+    uint32_t flags;                 /* CF_SPAWN_* bits */
+    uint32_t pad;
 };
 
 /* RENEW: the lease of one session, or of every live one when `key` is 0, runs `lease_ms` from now.

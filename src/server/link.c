@@ -202,7 +202,7 @@ int cf_link_spawn(struct cf_link *link, const struct cf_link_spawn *what, struct
 {
     struct cf_wire_spawn packet = { .type = CF_WIRE_SPAWN, .key = what->key, .hold = what->hold,
                                     .argc = what->args->argc, .envc = what->args->envc, .args_bytes = what->args->bytes,
-                                    .fd_count = what->fd_count, .lease_ms = what->lease_ms };
+                                    .fd_count = what->fd_count, .lease_ms = what->lease_ms, .flags = what->flags };
     int fds[CF_WIRE_FDS_MAX] = { what->cwd_fd, what->args->fd };
     for (uint32_t i = 0; i < what->fd_count; i++) {
         fds[2 + i] = what->fds[i];

@@ -44,6 +44,7 @@ struct cf_link_spawn {
     const int *fds;                             /* the server keeps its own copies */
     const int32_t *targets;
     uint32_t fd_count;
+    uint32_t flags;                             /* CF_SPAWN_* of wire.h */
     int64_t lease_ms;
 };
 /* 0, or CF_E_UNAVAILABLE. */

@@ -111,12 +111,14 @@ static size_t shape(uint8_t kind, const uint8_t *data, size_t length, union cf_r
         request.SPAWN.argc %= 4;
         request.SPAWN.envc %= 4;
         request.SPAWN.args_bytes %= 2 * CF_WIRE_ARGS_MAX;
-        request.SPAWN.fd_count = 0;
+        request.SPAWN.fd_count %= 3;
+        request.SPAWN.fd_targets[0] %= 2;
+        request.SPAWN.flags %= 4;
         request.SPAWN.lease_ms &= 0xffff;
     }
     if (request.type == CF_WIRE_HELLO)
         request.HELLO.version = CF_WIRE_VERSION;
-    *ret_nfds = rows[row].nfds;
+    *ret_nfds = rows[row].nfds + (request.type == CF_WIRE_SPAWN ? request.SPAWN.fd_count : 0);
     *ret = request;
     return rows[row].size;
 }

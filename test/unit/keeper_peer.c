@@ -63,6 +63,9 @@ static _Noreturn void keep(const struct peer *p, const struct peer_birth *birth,
                                        .max_sessions = 20000, .grace_ms = 1000 };
     int status;
 
+    if (birth->uid != 0)
+        config.user = (struct cf_spawn_user){ .set = true, .uid = birth->uid, .gid = birth->uid };
+
     settle(birth);
     in_keeper = true;
 

@@ -38,6 +38,7 @@ struct peer_birth {
     const char *state_dir;
     const char *cgroup;                 /* path of a folder of cgroup2 that the keeper is put into */
     unsigned open_files;                /* its soft limit */
+    uid_t uid;                          /* that sessions run as, if the caller is root */
 };
 void peer_open_as(struct peer *p, const struct peer_birth *birth);
 /* Says HELLO and waits for the answer, without which the test cannot go on. */

@@ -309,7 +309,7 @@ static void bad_spawns_are_refused(void **state)
     int fds[7] = { folder, file, file, file, file, file, file };
 
     peer_open(&p, hold_of(state));
-    for (int variant = 0; variant < 7; variant++) {
+    for (int variant = 0; variant < 9; variant++) {
         struct cf_wire_spawn spawn = { .type = CF_WIRE_SPAWN, .key = 9, .argc = 1, .args_bytes = 5, .lease_ms = 1000 };
 
         switch (variant) {
@@ -320,6 +320,8 @@ static void bad_spawns_are_refused(void **state)
         case 4: spawn.fd_count = 3; break;              /* not as many as came */
         case 5: spawn.hold = 64; break;
         case 6: spawn.lease_ms = 0; break;
+        case 7: spawn.flags = CF_SPAWN_FLAGS + 1; break;
+        case 8: spawn.flags = CF_SPAWN_TERMINAL; break; /* and no descriptor to be it */
         }
         peer_send(&p, &spawn, sizeof spawn, fds, 2);
         assert_true(peer_await(&p, CF_WIRE_SPAWNED, 9, &report));

@@ -184,6 +184,16 @@ static void a_plan_has_bounds(void **state)
     assert_int_equal(cf_spawn_plan_check(&plan), EBADF);
     plan.targets[1] = CF_SPAWN_TARGET_LAST + 1;
     assert_int_equal(cf_spawn_plan_check(&plan), EBADF);
+    plan.targets[1] = 2;
+    plan.flags = CF_SPAWN_TERMINAL;                         /* without a target 0 */
+    assert_int_equal(cf_spawn_plan_check(&plan), EINVAL);
+    plan.targets[1] = 0;
+    assert_int_equal(cf_spawn_plan_check(&plan), 0);
+    for (unsigned bit = 1; bit < 32; bit++) {
+        plan.flags = CF_SPAWN_TERMINAL | 1u << bit;
+        assert_int_equal(cf_spawn_plan_check(&plan), EINVAL);
+    }
+    plan.flags = 0;
     plan.fd_count = CF_SPAWN_TARGETS_MAX + 1;
     assert_int_equal(cf_spawn_plan_check(&plan), E2BIG);
     plan.fd_count = 0;
