@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
+struct cf_body;
 struct cf_request;
 
 /* Kept small: there is one for each idle connection. */
@@ -40,11 +41,14 @@ struct cf_request {
     struct cf_conn *conn;               /* NULL: the edge has stopped, and the call is only waited for */
     TAILQ_ENTRY(cf_request) link;       /* in http->suspended, while `suspended` */
     struct cf_buf in;                   /* the body */
+    struct cf_body *body;               /* an answer that is written as it comes; NULL: it is call.body */
     int status;
     enum cf_request_state state;
     bool dispatching;                   /* the handler was called and has not returned */
     bool suspended;
     bool raw;                           /* the body is taken as it is */
+    bool http10;
+    bool head_only;                     /* HEAD */
     bool close;                         /* the connection ends with this answer */
     char allow[64];                     /* of a 405 */
 };
@@ -67,6 +71,7 @@ struct cf_http {
     struct cf_conn *adding;             /* handed from MHD_add_connection to its notification */
     json_t *no_params;                  /* the empty object that most requests share */
     TAILQ_HEAD(, cf_request) suspended;
+    TAILQ_HEAD(, cf_body) bodies;
     unsigned connections;
     unsigned pending;                   /* requests between their headers and the end of their answer */
     size_t reply_max_bytes;

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "core/core.h"
+#include "server/body_edge.h"
 #include "server/edge.h"
 #include "server/request.h"
 
@@ -203,6 +204,7 @@ int cf_http_start(struct event_base *loop, const struct cf_settings *settings, s
     /* Two streams, each byte of which JSON may need six for, and room for what goes with them. */
     http->reply_max_bytes = (size_t)settings->max_output_bytes * 12 + (64u << 20);
     TAILQ_INIT(&http->suspended);
+    TAILQ_INIT(&http->bodies);
     cf_routes_init(&http->routes);
     cf_peers_init(&http->peers);
     cf_linger_init(&http->linger, loop);
@@ -241,6 +243,7 @@ void cf_http_stop(struct cf_http **ptr)
     http->draining = true;
     while (!TAILQ_EMPTY(&http->suspended))
         cf_request_orphan(TAILQ_FIRST(&http->suspended));
+    cf_bodies_cut(http);
     if (http->daemon) {
         for (int i = 0; i < STOP_RUNS && http->pending > 0; i++)
             MHD_run(http->daemon);

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "core/core.h"
+#include "server/body_edge.h"
 #include "server/head.h"
 #include "server/params.h"
 
@@ -34,7 +35,8 @@ static struct cf_request *new_request(struct cf_conn *conn)
     r->conn = conn;
     r->status = 0;
     r->state = CF_REQUEST_READING;
-    r->dispatching = r->suspended = r->close = r->raw = false;
+    r->body = NULL;
+    r->dispatching = r->suspended = r->close = r->raw = r->http10 = r->head_only = false;
     r->allow[0] = '\0';
     cf_buf_init(&r->in, (size_t)conn->http->settings->max_body_bytes);
     cf_buf_init(&r->call.body, conn->http->reply_max_bytes);
@@ -122,6 +124,8 @@ static enum MHD_Result begin(struct cf_http *http, struct MHD_Connection *mhd, c
     if (!r)
         return MHD_NO;
     *state = conn;
+    r->http10 = strcmp(version, "HTTP/1.0") == 0;
+    r->head_only = strcmp(method, "HEAD") == 0;
     http->pending++;
     struct cf_head h;
     struct cf_error error = { 0 };
@@ -251,16 +255,22 @@ static bool add_headers(const struct cf_request *r, struct MHD_Response *respons
     return ok;
 }
 
+static struct MHD_Response *from_buffer(struct cf_buf *body)
+{
+    size_t len = 0;
+    char *data = cf_buf_take(body, &len);
+    struct MHD_Response *response = data ? MHD_create_response_from_buffer(len, data, MHD_RESPMEM_MUST_FREE) : NULL;
+    if (!response)
+        free(data);
+    return response;
+}
+
 static enum MHD_Result respond(struct cf_request *r)
 {
     struct cf_http *http = r->conn->http;
-    size_t len = 0;
-    char *data = cf_buf_take(&r->call.body, &len);
-    struct MHD_Response *response = data ? MHD_create_response_from_buffer(len, data, MHD_RESPMEM_MUST_FREE) : NULL;
-    if (!response) {
-        free(data);
+    struct MHD_Response *response = r->body ? cf_body_response(r->body) : from_buffer(&r->call.body);
+    if (!response)
         return MHD_NO;
-    }
     enum MHD_Result result = MHD_NO;
     if (add_headers(r, response))
         result = MHD_queue_response(r->conn->mhd, (unsigned)r->status, response);
@@ -341,8 +351,10 @@ void cf_request_completed(void *cls, struct MHD_Connection *mhd, void **state, e
         return;
     *state = NULL;
     http->pending--;
-    if (conn->request)
+    if (conn->request) {
+        cf_body_free(&conn->request->body, why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
         free_request(conn->request);
+    }
     conn->request = NULL;
     cf_deadline_set(&http->deadlines, &conn->deadline, CF_PHASE_IDLE, cf_clock_now().mono_ns);
 }
