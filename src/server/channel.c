@@ -5,33 +5,36 @@
 #include "server/channel.h"
 
 #include "base/fd.h"
+#include "server/shell.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LATE_BYTES 8192
-/* Bytes of one stream before other descriptors get their turn. */
-#define TURN_BYTES (4u << 20)
-/* A stream that printed this much gets the largest pipe an unprivileged process may have (fs.pipe-max-size). */
-#define WIDEN_BYTES (256u << 10)
-#define WIDE_PIPE_BYTES (1 << 20)
-/* More than a pipe can hold, so that a flood from the background cannot hold up the end of a command. */
-#define DRAIN_BYTES (2u * WIDE_PIPE_BYTES)
+/* Bytes of one stream before other descriptors get their turn: some 50 us. */
+#define TURN_BYTES (128u << 10)
+/* A stream that printed this much gets a larger pipe. */
+#define WIDEN_BYTES (128u << 10)
+/* More than two pipes can hold, so that a flood from the background cannot hold up the end of a command. */
+#define DRAIN_BYTES (2u << 20)
 
 struct stream {
     struct cf_channel *channel;
     struct event *event;
     int fd;
-    bool eof;                       /* no writer at the last read */
+    bool eof;                       /* no writer at the last look */
     bool wide;
-    struct cf_capture *into;        /* NULL: the channel's late capture */
+    bool held;                      /* there is more, but a reader is too far behind */
+    uint64_t taken;
+    struct cf_origin origin;
+    struct cf_paced paced;
 };
 
 struct pair {
@@ -45,33 +48,42 @@ struct cf_channel {
     int dir_fd;
     uid_t uid;
     gid_t gid;
-    char *scratch;
-    size_t scratch_bytes;
+    struct cf_journal *journal;
+    struct cf_pace *pace;           /* borrowed */
+    struct cf_watch room;           /* a reader has moved on */
     unsigned next_number;
     struct pair *current;
     struct pair *late_pairs[CF_CHANNEL_LATE_MAX];
     size_t late_count;
-    struct cf_capture late;
 };
 
-/* Reads until the pipe is empty or `most` bytes were read.  Returns false when there may be more. */
-static bool drain(struct stream *s, uint64_t most)
+static void widen(struct stream *s)
 {
-    struct cf_capture *into = s->into ? s->into : &s->channel->late;
+    s->wide = true;
+    (void)fcntl(s->fd, F_SETPIPE_SZ, (int)cf_spool_pipe_bytes(cf_journal_spool(s->channel->journal)));   /* refused: it stays */
+}
+
+/* Takes until the pipe is empty or `most` bytes were taken.  Returns false when there may be more and nobody is waited for. */
+static bool drain(struct stream *s, uint64_t most, bool force)
+{
     uint64_t done = 0;
+    s->held = false;
     while (done < most) {
-        ssize_t n = read(s->fd, s->channel->scratch, s->channel->scratch_bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
+        /* A splice needs a target; one that would find nothing is not worth its making. */
+        struct pollfd look = { .fd = s->fd, .events = POLLIN };
+        ssize_t n = 0;
+        if (poll(&look, 1, 0) <= 0)
+            n = -1;
+        else if ((look.revents & POLLIN) != 0)
+            n = cf_journal_splice(s->channel->journal, s->fd, &s->origin, (size_t)(most - done), force);
+        s->held = n < 0 && errno == ENOBUFS && (look.revents & POLLIN) != 0;
         s->eof = n == 0;
         if (n <= 0)
             return true;
-        cf_capture_add(into, s->channel->scratch, (size_t)n);
         done += (uint64_t)n;
-        if (!s->wide && into->total_bytes > WIDEN_BYTES) {
-            s->wide = true;
-            (void)fcntl(s->fd, F_SETPIPE_SZ, WIDE_PIPE_BYTES);     /* refused: it stays at 64 KiB */
-        }
+        s->taken += (uint64_t)n;
+        if (!s->wide && s->taken > WIDEN_BYTES)
+            widen(s);
     }
     return false;
 }
@@ -81,14 +93,42 @@ static void on_stream(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct stream *s = arg;
-    if (!drain(s, TURN_BYTES))
+    if (s->paced.waits)
+        return;
+    if (!drain(s, TURN_BYTES, false) && cf_pace_flooded(s->channel->pace, &s->paced, TURN_BYTES))
         event_active(s->event, EV_READ, 0);
+}
+
+static void resume(void *arg)
+{
+    struct stream *s = arg;
+    event_active(s->event, EV_READ, 0);
+}
+
+static void wake_pair(struct pair *p)
+{
+    if (p == NULL)
+        return;
+    if (p->out.held)
+        event_active(p->out.event, EV_READ, 0);
+    if (p->err.held)
+        event_active(p->err.event, EV_READ, 0);
+}
+
+static void on_room(void *arg)
+{
+    struct cf_channel *c = arg;
+    wake_pair(c->current);
+    for (size_t i = 0; i < c->late_count; i++)
+        wake_pair(c->late_pairs[i]);
 }
 
 static void stream_close(struct stream *s)
 {
-    if (s->event != NULL)
+    if (s->event != NULL) {
+        cf_pace_leave(s->channel->pace, &s->paced);
         event_free(s->event);
+    }
     s->event = NULL;
     cf_fd_close(&s->fd);
 }
@@ -99,8 +139,8 @@ static void pair_close(struct pair *p)
     if (p == NULL)
         return;
     if (p->err.event != NULL) {         /* both streams were opened: what they still hold counts */
-        (void)drain(&p->out, DRAIN_BYTES);
-        (void)drain(&p->err, DRAIN_BYTES);
+        (void)drain(&p->out, DRAIN_BYTES, true);
+        (void)drain(&p->err, DRAIN_BYTES, true);
     }
     stream_close(&p->out);
     stream_close(&p->err);
@@ -118,20 +158,28 @@ static void pair_free(struct cf_channel *c, struct pair *p)
     (void)unlinkat(c->dir_fd, err, 0);
 }
 
-static int stream_open(struct cf_channel *c, struct stream *s, char letter, unsigned number)
+/* A FIFO that the shell can open, and its read end. */
+static int fifo_open(struct cf_channel *c, const char *name)
 {
-    char name[16];
-    snprintf(name, sizeof name, "%c%u", letter, number);
-    s->channel = c;
     if (mkfifoat(c->dir_fd, name, 0600) < 0)
         return -1;
     if (c->uid != geteuid() && fchownat(c->dir_fd, name, c->uid, c->gid, AT_SYMLINK_NOFOLLOW) < 0)
         return -1;
-    s->fd = openat(c->dir_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    return openat(c->dir_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+}
+
+static int stream_open(struct cf_channel *c, struct stream *s, enum cf_stream stream, unsigned number)
+{
+    char name[16];
+    snprintf(name, sizeof name, "%c%u", stream == CF_STREAM_OUT ? 'o' : 'e', number);
+    s->channel = c;
+    s->origin.stream = stream;
+    s->paced = (struct cf_paced){ .resume = resume, .arg = s };
+    s->fd = fifo_open(c, name);
     if (s->fd < 0)
         return -1;
     s->event = event_new(c->loop, s->fd, EV_READ | EV_PERSIST | EV_ET, on_stream, s);
-    if (s->event == NULL || event_add(s->event, NULL) < 0) {
+    if (s->event == NULL || event_priority_set(s->event, CF_PRIORITY_OUTPUT) < 0 || event_add(s->event, NULL) < 0) {
         errno = ENOMEM;
         return -1;
     }
@@ -145,7 +193,7 @@ static int pair_open(struct cf_channel *c, struct pair **ret, struct cf_error *e
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     p->number = c->next_number++;
     p->out.fd = p->err.fd = -1;
-    if (stream_open(c, &p->out, 'o', p->number) < 0 || stream_open(c, &p->err, 'e', p->number) < 0) {
+    if (stream_open(c, &p->out, CF_STREAM_OUT, p->number) < 0 || stream_open(c, &p->err, CF_STREAM_ERR, p->number) < 0) {
         int saved = errno;
         pair_free(c, p);
         return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot make the output pipes in %s: %s", c->path, strerror(saved));
@@ -154,7 +202,7 @@ static int pair_open(struct cf_channel *c, struct pair **ret, struct cf_error *e
     return 0;
 }
 
-int cf_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t gid, char *scratch, size_t scratch_bytes,
+int cf_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t gid, struct cf_journal *journal, struct cf_pace *pace,
                     struct cf_channel **ret, struct cf_error *error)
 {
     struct cf_channel *c = calloc(1, sizeof *c);
@@ -163,8 +211,8 @@ int cf_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t 
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     }
     *c = (struct cf_channel){ .loop = loop, .path = c->path, .dir_fd = -1, .uid = uid, .gid = gid,
-                              .scratch = scratch, .scratch_bytes = scratch_bytes };
-    cf_capture_init(&c->late, LATE_BYTES);
+                              .journal = cf_journal_ref(journal), .pace = pace, .room = { .wake = on_room, .arg = c } };
+    cf_journal_set_writer(journal, &c->room);
     int code = 0;
     bool made = mkdir(path, 0700) == 0;
     /* The folder stays ours: a session that runs as another user opens what is in it by name and can put nothing there. */
@@ -219,7 +267,8 @@ void cf_channel_close(struct cf_channel **channel)
         cf_fd_close(&c->dir_fd);
         (void)rmdir(c->path);           /* what is left is swept at the keeper's next start */
     }
-    cf_capture_free(&c->late);
+    cf_journal_drop_writer(c->journal, &c->room);
+    cf_journal_unref(&c->journal);
     free(c->path);
     free(c);
     *channel = NULL;
@@ -230,17 +279,30 @@ const char *cf_channel_path(const struct cf_channel *c)
     return c->path;
 }
 
+void cf_channel_set_journal(struct cf_channel *c, struct cf_journal *journal)
+{
+    cf_journal_drop_writer(c->journal, &c->room);
+    cf_journal_unref(&c->journal);
+    c->journal = cf_journal_ref(journal);
+    cf_journal_set_writer(journal, &c->room);
+}
+
+struct cf_journal *cf_channel_journal(const struct cf_channel *c)
+{
+    return c->journal;
+}
+
 unsigned cf_channel_pair(const struct cf_channel *c)
 {
     return c->current->number;
 }
 
-void cf_channel_begin(struct cf_channel *c, struct cf_capture *out, struct cf_capture *err)
+void cf_channel_begin(struct cf_channel *c, uint32_t exec)
 {
     if (c->current == NULL)
         return;
-    c->current->out.into = out;
-    c->current->err.into = err;
+    c->current->out.origin.exec = c->current->err.origin.exec = exec;
+    c->current->out.origin.late = c->current->err.origin.late = exec == 0;
 }
 
 static void set_aside(struct cf_channel *c, struct pair *fresh)
@@ -274,9 +336,9 @@ int cf_channel_finish(struct cf_channel *c, struct cf_error *error)
     int code = 0;
     if (p == NULL)
         return 0;
-    (void)drain(&p->out, DRAIN_BYTES);
-    (void)drain(&p->err, DRAIN_BYTES);
-    p->out.into = p->err.into = NULL;
+    (void)drain(&p->out, DRAIN_BYTES, true);
+    (void)drain(&p->err, DRAIN_BYTES, true);
+    p->out.origin.late = p->err.origin.late = true;
     if (!p->out.eof || !p->err.eof) {
         prune_late(c);
         code = pair_open(c, &fresh, error);
@@ -286,7 +348,32 @@ int cf_channel_finish(struct cf_channel *c, struct cf_error *error)
     return code;
 }
 
-const struct cf_capture *cf_channel_late(const struct cf_channel *c)
+/* ---- what a command reads ---- */
+
+int cf_channel_write_file(struct cf_channel *c, const char *name, const char *data, size_t len, struct cf_error *error)
 {
-    return &c->late;
+    (void)unlinkat(c->dir_fd, name, 0);
+    CF_FD_AUTO fd = openat(c->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 || (c->uid != geteuid() && fchown(fd, c->uid, c->gid) < 0) || cf_fd_write_all(fd, data, len) < 0)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot hand it to the shell in %s: %s", c->path, strerror(errno));
+    return 0;
+}
+
+int cf_channel_make_input(struct cf_channel *c, const char *name, int *ret_write_fd, int *ret_read_fd, struct cf_error *error)
+{
+    (void)unlinkat(c->dir_fd, name, 0);
+    *ret_write_fd = -1;
+    *ret_read_fd = fifo_open(c, name);
+    if (*ret_read_fd >= 0)
+        *ret_write_fd = openat(c->dir_fd, name, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    if (*ret_write_fd >= 0)
+        return 0;
+    int saved = errno;
+    cf_fd_close(ret_read_fd);
+    return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot make the input pipe in %s: %s", c->path, strerror(saved));
+}
+
+void cf_channel_remove(struct cf_channel *c, const char *name)
+{
+    (void)unlinkat(c->dir_fd, name, 0);
 }

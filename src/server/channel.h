@@ -1,14 +1,15 @@
-/* channel.h: the FIFOs through which a shell's commands print.
+/* channel.h: the FIFOs through which a shell's commands print and read.
  *
  * A pair (stdout, stderr) serves one command after the other as long as nobody keeps it open: when a command has
  * ended and a background job of it still holds the pair, the pair is set aside for that job and the next command gets a fresh
  * one.  So a reply never waits for a background job, and what such a job prints later is never taken for the output of a
- * later command.  What a set-aside pair prints goes to `late`. */
+ * later command: it goes to the journal as late output of the command that started it. */
 #ifndef CURFEW_SERVER_CHANNEL_H
 #define CURFEW_SERVER_CHANNEL_H
 
 #include "base/error.h"
-#include "server/capture.h"
+#include "server/journal.h"
+#include "server/pace.h"
 
 #include <event2/event.h>
 #include <sys/types.h>
@@ -18,9 +19,9 @@
 
 struct cf_channel;
 
-/* Makes the folder `path` (which must not exist), and the first pair in it, for `uid`.  `scratch` (of `scratch_bytes`) is shared by all
- * channels of the loop and borrowed. */
-int cf_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t gid, char *scratch, size_t scratch_bytes,
+/* Makes the folder `path` (which must not exist), and the first pair in it, for `uid`.  What is printed goes to `journal`, of which
+ * the channel holds a reference, at the pace that `pace` allows (borrowed). */
+int cf_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t gid, struct cf_journal *journal, struct cf_pace *pace,
                     struct cf_channel **ret, struct cf_error *error);
 /* Closes every descriptor and removes the folder with what is in it. */
 void cf_channel_close(struct cf_channel **channel);
@@ -28,14 +29,23 @@ void cf_channel_close(struct cf_channel **channel);
 void cf_channel_hang_up(struct cf_channel *channel);
 
 const char *cf_channel_path(const struct cf_channel *channel);
+struct cf_journal *cf_channel_journal(const struct cf_channel *channel);
+/* What is printed goes to another journal from now on. */
+void cf_channel_set_journal(struct cf_channel *channel, struct cf_journal *journal);
 /* The number of the pair that the next command prints to. */
 unsigned cf_channel_pair(const struct cf_channel *channel);
-/* Where the current pair's output goes from now on; NULL: to the late capture. */
-void cf_channel_begin(struct cf_channel *channel, struct cf_capture *out, struct cf_capture *err);
-/* Reads all that the current pair holds into the captures, then sets the pair aside when somebody still
+/* The current pair's output is that of command `exec` from now on; 0: of none. */
+void cf_channel_begin(struct cf_channel *channel, uint32_t exec);
+/* Takes all that the current pair holds, then sets the pair aside when somebody still
  * holds it.  0, or an error when a fresh pair was needed and could not be made (the old one then stays in use). */
 int cf_channel_finish(struct cf_channel *channel, struct cf_error *error);
-/* What background jobs printed after their command had ended. */
-const struct cf_capture *cf_channel_late(const struct cf_channel *channel);
+
+/* Makes a file in the folder that the shell can read, anew, so that nothing which the session put there under that name (a link, a FIFO) is
+ * followed or truncated. */
+int cf_channel_write_file(struct cf_channel *channel, const char *name, const char *data, size_t len, struct cf_error *error);
+/* Makes the FIFO `name` and opens it for writing (non-blocking); until *ret_read_fd is closed nobody has to read from it. */
+int cf_channel_make_input(struct cf_channel *channel, const char *name, int *ret_write_fd, int *ret_read_fd, struct cf_error *error);
+/* Removes a name from the folder. */
+void cf_channel_remove(struct cf_channel *channel, const char *name);
 
 #endif

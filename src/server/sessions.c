@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 struct cf_sessions *cf_sessions_new(struct cf_server *server, struct cf_shells *shells)
 {
@@ -66,6 +67,8 @@ void cf_sessions_remove(struct cf_sessions *all, struct session *s)
     }
     cf_fd_close(&s->cwd_fd);
     free(s->setup);
+    free(s->cwd);
+    json_decref(s->env);
     free(s);
 }
 
@@ -83,33 +86,55 @@ int cf_sessions_find(struct cf_sessions *all, const char *id, struct cf_now now,
                         cf_reason_name(tomb->reason), tomb->evidence);
 }
 
+/* A command that heeded the SIGINT of its session's end has a result of its own, but no session for another. */
+static const char *state_after(const struct session *s, const struct cf_exec_result *r)
+{
+    struct cf_session row;
+    if (r->wedged)
+        return cf_state_name(CF_STATE_FAILED);
+    if (r->shell_left && !cf_sessions_restarts(s))
+        return cf_state_name(WIFEXITED(r->wait_status) ? CF_STATE_CLOSED : CF_STATE_FAILED);
+    return cf_core_get(s->all->server->core, s->handle, 0, &row) ? cf_state_name(row.state) : cf_state_name(CF_STATE_ACTIVE);
+}
+
 static void on_exec_done(void *arg, const struct cf_exec_result *result)
 {
     struct session *s = arg;
+    struct cf_exec *e = result->exec;
     cf_exec_done *done = s->exec.done;
     s->exec.done = NULL;
     cf_core_busy(s->all->server->core, s->handle, false, cf_clock_now().mono_ns);
-    if (result->timed_out)
+    if (e->timed_out)
         cf_core_counts(s->all->server->core)->execs_timed_out++;
-    if (done == NULL)
-        return;
-    cf_metrics_observe(&s->all->server->metrics, CF_HISTOGRAM_exec_duration, result->duration_ns);
-    done(s->exec_arg, result);
+    cf_metrics_observe(&s->all->server->metrics, CF_HISTOGRAM_exec_duration, e->ended_mono_ns - e->started_mono_ns);
+    e->session_state = state_after(s, result);
+    e->shell_left = result->shell_left;
+    cf_journal_finish(cf_shell_journal(s->shell), e);
+    if (done != NULL)
+        done(s->exec_arg, result);
 }
 
-int cf_sessions_exec(struct cf_sessions *all, cf_handle handle, const char *text, size_t len, int64_t timeout_ns,
-                     struct cf_now now, const struct cf_exec_events *events, void *arg, struct cf_error *error)
+struct cf_shell *cf_sessions_shell(const struct cf_sessions *all, cf_handle handle, struct cf_error *error)
 {
     struct session *s = cf_sessions_get(all, handle);
     struct cf_session row;
-    if (s == NULL || !s->started || !cf_core_get(all->server->core, handle, now.mono_ns, &row) ||
-        row.state != CF_STATE_ACTIVE)
-        return cf_error_set(error, CF_E_NOT_READY, NULL, "the session takes no commands: it is %s",
-                            s != NULL && s->started ? "ending" : "starting");
-    int code = cf_shell_exec(s->shell, text, len, timeout_ns, now, on_exec_done, s, error);
+    if (s != NULL && s->started && cf_core_get(all->server->core, handle, 0, &row) && row.state == CF_STATE_ACTIVE)
+        return s->shell;
+    cf_error_set(error, CF_E_NOT_READY, NULL, "the session takes no commands: it is %s", s != NULL && s->started ? "ending" : "starting");
+    return NULL;
+}
+
+int cf_sessions_exec(struct cf_sessions *all, cf_handle handle, const struct cf_exec_spec *spec, struct cf_now now,
+                     const struct cf_exec_events *events, void *arg, struct cf_exec **ret_exec, struct cf_error *error)
+{
+    struct session *s = cf_sessions_get(all, handle);
+    struct cf_shell *shell = cf_sessions_shell(all, handle, error);
+    if (shell == NULL)
+        return error->code;
+    int code = cf_shell_exec(shell, spec, now, on_exec_done, s, ret_exec, error);
     if (code != 0)
         return code;
-    s->exec = *events;
+    s->exec = events != NULL ? *events : (struct cf_exec_events){ 0 };
     s->exec_arg = arg;
     cf_core_counts(all->server->core)->execs_started++;
     (void)cf_core_touch(all->server->core, handle, now.mono_ns, CF_TOUCH_COMMAND);
@@ -117,10 +142,16 @@ int cf_sessions_exec(struct cf_sessions *all, cf_handle handle, const char *text
     return 0;
 }
 
-const char *cf_sessions_command(const struct cf_sessions *all, cf_handle handle, size_t *ret_len, int64_t *ret_since_ns)
+struct cf_journal *cf_sessions_journal(const struct cf_sessions *all, cf_handle handle)
 {
     struct session *s = cf_sessions_get(all, handle);
-    return s != NULL && s->started ? cf_shell_command(s->shell, ret_len, ret_since_ns) : NULL;
+    return s != NULL && s->shell != NULL ? cf_shell_journal(s->shell) : NULL;
+}
+
+struct cf_exec *cf_sessions_running(const struct cf_sessions *all, cf_handle handle)
+{
+    struct session *s = cf_sessions_get(all, handle);
+    return s != NULL && s->started ? cf_shell_running(s->shell) : NULL;
 }
 
 unsigned cf_sessions_parked(const struct cf_sessions *all)
@@ -142,9 +173,7 @@ bool cf_sessions_json(struct cf_sessions *all, cf_handle handle, struct cf_now n
     struct session *s = cf_sessions_get(all, handle);
     if (s == NULL || !cf_core_get(all->server->core, handle, now.mono_ns, &row))
         return false;
-    size_t len;
-    int64_t since_ns;
-    const char *command = cf_sessions_command(all, handle, &len, &since_ns);
+    const struct cf_exec *running = cf_sessions_running(all, handle);
     cf_jsonw_object(w, key);
     cf_jsonw_str(w, "session_id", row.id);
     cf_jsonw_str(w, "kind", cf_kind_name(row.kind));
@@ -161,9 +190,10 @@ bool cf_sessions_json(struct cf_sessions *all, cf_handle handle, struct cf_now n
     write_seconds_or_null(w, "idle_left", row.idle_left_ns);
     write_seconds_or_null(w, "age_left", row.age_left_ns);
     cf_jsonw_int(w, "pid", s->shell != NULL ? cf_shell_pid(s->shell) : 0);
-    if (command != NULL) {
-        cf_jsonw_bytes(w, "command", command, len < 256 ? len : 256);
-        cf_jsonw_seconds(w, "command_running", now.mono_ns - since_ns);
+    if (running != NULL) {
+        cf_jsonw_bytes(w, "command", running->command, running->command_len < 256 ? running->command_len : 256);
+        cf_jsonw_seconds(w, "command_running", now.mono_ns - running->started_mono_ns);
+        cf_jsonw_int(w, "exec", running->number);
     } else {
         cf_jsonw_null(w, "command");
     }

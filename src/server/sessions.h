@@ -40,12 +40,16 @@ struct cf_exec_events {
     cf_exec_done *done;
     void (*lost)(void *arg, const struct cf_tomb *tomb);
 };
-int cf_sessions_exec(struct cf_sessions *sessions, cf_handle handle, const char *text, size_t len, int64_t timeout_ns,
-                     struct cf_now now, const struct cf_exec_events *events, void *arg, struct cf_error *error);
+/* Starts a command; `events` is NULL when nobody waits for its result but who watches the journal.  *ret_exec is its record, borrowed. */
+int cf_sessions_exec(struct cf_sessions *sessions, cf_handle handle, const struct cf_exec_spec *spec, struct cf_now now,
+                     const struct cf_exec_events *events, void *arg, struct cf_exec **ret_exec, struct cf_error *error);
 
-/* The command that runs in a session, its length and since when (monotonic); NULL when none does. Borrowed. */
-const char *cf_sessions_command(const struct cf_sessions *sessions, cf_handle handle, size_t *ret_len,
-                                int64_t *ret_since_ns);
+/* The shell of a session that takes commands, borrowed; NULL and CF_E_NOT_READY when it is starting or ending. */
+struct cf_shell *cf_sessions_shell(const struct cf_sessions *sessions, cf_handle handle, struct cf_error *error);
+/* What a session ran and printed, borrowed; NULL when the handle is gone or has no shell yet. */
+struct cf_journal *cf_sessions_journal(const struct cf_sessions *sessions, cf_handle handle);
+/* The command that runs in a session; NULL when none does.  Borrowed. */
+struct cf_exec *cf_sessions_running(const struct cf_sessions *sessions, cf_handle handle);
 
 /* Starts the end of a session, or shortens its grace when it is ending.  `evidence` is one sentence.  A
  * handle that is gone is ignored. */

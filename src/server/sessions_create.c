@@ -118,6 +118,10 @@ static void become_active(struct session *s)
 {
     struct cf_now now = cf_clock_now();
     struct cf_session row;
+    if (s->started) {
+        s->restarting = false;
+        return;
+    }
     s->started = true;
     cf_core_started(s->all->server->core, s->handle, now.mono_ns);
     cf_metrics_observe(&s->all->server->metrics, CF_HISTOGRAM_create_duration, now.mono_ns - s->asked_ns);
@@ -138,7 +142,7 @@ static int check_setup(struct session *s, int exit_code, struct cf_error *error)
     if (exit_code == 0)
         return 0;
     cf_buf_init(&said, 256);
-    cf_shell_last_output(s->shell, 255, &said);
+    cf_journal_last(cf_shell_journal(s->shell), 255, &said);
     cf_error_set(error, CF_E_INVALID, "env", "the shell could not be set up: %s",
                  said.len > 0 ? said.data : "no message");
     cf_buf_free(&said);
@@ -157,7 +161,7 @@ static void on_prepared(struct cf_shell *shell, void *arg, int exit_code)
         cf_sessions_on_failed(shell, s, &why);
     else if (code != 0)
         fail_start(s, &why);
-    else if (!s->started)
+    else if (!s->started || s->restarting)
         become_active(s);
 }
 
@@ -185,10 +189,12 @@ const struct cf_shell_events *cf_sessions_events(void)
     return &events;
 }
 
-/* Gives an admitted session its shell, warm when there is one. */
-static int start(struct session *s, const struct cf_create *what, struct cf_error *error)
+int cf_sessions_give_shell(struct session *s, const struct cf_create *what, struct cf_error *error)
 {
     struct cf_server *server = s->all->server;
+    cf_fd_close(&s->cwd_fd);
+    free(s->setup);
+    s->setup = NULL;
     int code = cf_workspace_open(server->workspace_fd, what->workspace, what->cwd, server->host.uid, server->host.gid,
                                  &s->cwd_fd, error);
     if (code != 0)
@@ -209,6 +215,16 @@ static int start(struct session *s, const struct cf_create *what, struct cf_erro
     else
         on_ready(shell, s);
     return 0;
+}
+
+/* Without memory for what a fresh shell would need, there will be none. */
+static void keep_for_restart(struct session *s, const struct cf_create *what)
+{
+    int64_t restarts = s->all->server->settings.shell_restarts;
+    if (restarts == 0 || (what->cwd != NULL && (s->cwd = strdup(what->cwd)) == NULL))
+        return;
+    s->env = json_incref(what->env);
+    s->restarts_left = restarts;
 }
 
 static int admit(struct cf_sessions *all, const struct cf_create *what, struct cf_now now, cf_created *created,
@@ -237,7 +253,8 @@ static int admit(struct cf_sessions *all, const struct cf_create *what, struct c
     s->created = created;
     s->created_arg = arg;
     cf_handle handle = s->handle;
-    code = start(s, what, error);
+    keep_for_restart(s, what);
+    code = cf_sessions_give_shell(s, what, error);
     if (code != 0) {
         cf_core_counts(all->server->core)->sessions_failed++;
         cf_core_gone(all->server->core, handle);

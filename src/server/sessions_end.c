@@ -66,6 +66,8 @@ void cf_sessions_on_left(struct cf_shell *shell, void *arg, int wait_status)
                  strsignal(WTERMSIG(wait_status)));
     if (!s->started && s->failure.code == 0)
         cf_error_set(&s->failure, CF_E_SPAWN, NULL, "%s before it was ready", evidence);
+    if (cf_sessions_restarts(s) && cf_sessions_restart(s, evidence))
+        return;
     cf_core_left(server->core, s->handle, exited ? CF_STATE_CLOSED : CF_STATE_FAILED, evidence);
     cf_sessions_end(s->all, s->handle, exited ? CF_REASON_CLOSED : CF_REASON_FAILED, evidence, server->settings.grace);
 }
@@ -103,7 +105,7 @@ static const struct cf_tomb *bury(struct session *s, const struct cf_session *ro
     memcpy(tomb.workspace, row->workspace, sizeof tomb.workspace);
     memcpy(tomb.evidence, s->evidence, sizeof tomb.evidence);
     cf_buf_init(&last, CF_LAST_OUTPUT_MAX);
-    cf_shell_last_output(s->shell, CF_LAST_OUTPUT_MAX - 1, &last);
+    cf_journal_last(cf_shell_journal(s->shell), CF_LAST_OUTPUT_MAX - 1, &last);
     tomb.last_output = cf_buf_take(&last, &tomb.last_output_len);
     cf_log(CF_LOG_INFO, "session %s ended: %s, %s, %u killed, %lld ms", row->id, cf_reason_name(row->reason),
            cf_rung_name(report->rung), report->killed, (long long)report->took_ms);
@@ -124,21 +126,33 @@ static void tell(struct session *s, const struct cf_tomb *tomb)
 static void measure(const struct session *s, const struct cf_wire_ended *report)
 {
     struct cf_metrics *metrics = &s->all->server->metrics;
-    int64_t now_ns = cf_clock_now().mono_ns, since_ns = now_ns;
-    size_t len;
+    int64_t now_ns = cf_clock_now().mono_ns;
     if (s->started)
         cf_metrics_observe(metrics, CF_HISTOGRAM_end_duration,
                            s->end_since_ns > 0 ? now_ns - s->end_since_ns : (int64_t)report->took_ms * CF_NS_PER_MS);
-    if (s->exec.done == NULL)
-        return;
-    (void)cf_shell_command(s->shell, &len, &since_ns);
-    cf_metrics_observe(metrics, CF_HISTOGRAM_exec_duration, now_ns - since_ns);
+    const struct cf_exec *running = cf_shell_running(s->shell);
+    if (running != NULL)
+        cf_metrics_observe(metrics, CF_HISTOGRAM_exec_duration, now_ns - running->started_mono_ns);
 }
 
-/* Nothing of it is left, says the keeper: only now is it ended. */
-void cf_sessions_on_ended(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report)
+/* Whoever still reads of it learns that nothing more will come, and why. */
+static void close_journal(struct session *s, const struct cf_tomb *tomb)
 {
-    struct session *s = arg;
+    struct cf_buf text;
+    struct cf_jsonw w;
+    cf_buf_init(&text, 16u * CF_LAST_OUTPUT_MAX);
+    cf_jsonw_init(&w, &text);
+    if (tomb != NULL)
+        cf_tomb_json(tomb, &w, NULL);
+    if (text.failed)
+        cf_buf_reset(&text);
+    cf_journal_close(cf_shell_journal(s->shell), &text);
+    cf_buf_free(&text);
+}
+
+/* Only now is it ended. */
+void cf_sessions_gone(struct session *s, const struct cf_wire_ended *report)
+{
     struct cf_sessions *all = s->all;
     struct cf_core *core = all->server->core;
     struct cf_session row = { 0 };
@@ -153,6 +167,7 @@ void cf_sessions_on_ended(struct cf_shell *shell, void *arg, const struct cf_wir
         tomb = bury(s, &row, report);
     else
         cf_core_counts(core)->sessions_failed++;
+    close_journal(s, tomb);
     cf_core_gone(core, s->handle);
     if (s->exec.done != NULL)
         s->exec.lost(s->exec_arg, tomb);
@@ -163,7 +178,18 @@ void cf_sessions_on_ended(struct cf_shell *shell, void *arg, const struct cf_wir
                          "the session was ended while it started: %s", s->evidence);
         s->created(s->created_arg, 0, &s->failure);
     }
-    cf_shells_drop(all->shells, shell);
+    cf_shells_drop(all->shells, s->shell);
     cf_sessions_remove(all, s);
     cf_sessions_unpark(all);
+}
+
+/* Nothing is left of this shell, says the keeper. */
+void cf_sessions_on_ended(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report)
+{
+    (void)shell;
+    struct session *s = arg;
+    if (s->old_shells > 0)
+        s->report = *report;            /* the last of those ends it */
+    else
+        cf_sessions_gone(s, report);
 }

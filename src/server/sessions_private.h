@@ -26,6 +26,13 @@ struct session {
     bool warm, has_env;
     char *setup;                        /* bash text to run before it is anybody's; NULL: none */
     struct cf_error failure;
+    /* For a fresh shell in the place of one that went by itself: */
+    int64_t restarts_left;
+    bool restarting;                    /* it is on its way */
+    unsigned old_shells;                /* that went, and of whose containments something may be left */
+    char *cwd;                          /* NULL: the workspace */
+    json_t *env;                        /* a reference; NULL: none */
+    struct cf_wire_ended report;        /* of the last shell, which ended before the old ones */
     /* While a command runs: */
     struct cf_exec_events exec;
     void *exec_arg;
@@ -60,6 +67,15 @@ void cf_sessions_remove(struct cf_sessions *all, struct session *s);
 /* Tries the parked creates again, in their order. */
 void cf_sessions_unpark(struct cf_sessions *all);
 const struct cf_shell_events *cf_sessions_events(void);
+
+/* Gives an admitted session its shell, warm when there is one. */
+int cf_sessions_give_shell(struct session *s, const struct cf_create *what, struct cf_error *error);
+/* Whether a shell that goes by itself is replaced. */
+bool cf_sessions_restarts(const struct session *s);
+/* Puts a fresh shell in the place of one that has gone; `why` is for the log.  False: it cannot be. */
+bool cf_sessions_restart(struct session *s, const char *why);
+/* Nothing is left of any shell of it. */
+void cf_sessions_gone(struct session *s, const struct cf_wire_ended *report);
 
 void cf_sessions_on_left(struct cf_shell *shell, void *arg, int wait_status);
 void cf_sessions_on_ended(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report);

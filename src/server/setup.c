@@ -5,6 +5,7 @@
 #include "server/driver.h"
 #include "server/http.h"
 #include "server/identity.h"
+#include "server/pace.h"
 #include "server/pool.h"
 #include "server/sessions.h"
 #include "server/shells.h"
@@ -22,9 +23,6 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* Read buffer for output: as large as the largest pipe that an unprivileged process may have. */
-#define SCRATCH_BYTES (1u << 20)
 
 enum cf_log_level cf_setup_log_level(const struct cf_settings *settings)
 {
@@ -117,6 +115,7 @@ static void open_way(const struct cf_settings *s, const struct cf_identity *iden
 
 static int open_host(struct cf_server *server, char *const *environment, struct cf_error *error)
 {
+    const struct cf_settings *s = &server->settings;
     struct cf_identity identity;
     if (access(server->settings.shell, X_OK) < 0)
         return cf_error_set(error, CF_E_INVALID, "shell", "shell: cannot run %s: %s", server->settings.shell,
@@ -127,14 +126,16 @@ static int open_host(struct cf_server *server, char *const *environment, struct 
     server->host = (struct cf_shell_host){
         .loop = server->loop, .link = server->link, .settings = &server->settings,
         .uid = identity.uid, .gid = identity.gid, .args = { .fd = -1 }, .locale = identity.locale,
-        .scratch = malloc(SCRATCH_BYTES), .scratch_bytes = SCRATCH_BYTES,
+        .limits = { .spool_bytes = (uint64_t)s->spool_bytes, .execs_kept = (uint32_t)s->execs_kept,
+                    .retention_ns = s->exec_retention, .head_bytes = (size_t)(s->max_output_bytes - s->max_output_bytes / 2) },
+        .pace = cf_pace_new(server->loop), .budget = { .max_bytes = (uint64_t)s->spool_total_bytes },
     };
     if (asprintf(&server->host.driver_path, "%s/driver.bash", server->settings.runtime_dir) < 0)
         server->host.driver_path = NULL;
     if (identity.uid != geteuid())
         open_way(&server->settings, &identity);
     const char *argv[] = { server->settings.shell, "--norc", "--noprofile", "--noediting", "-i", "-s", NULL };
-    if (server->host.scratch == NULL || server->host.driver_path == NULL)
+    if (server->host.pace == NULL || server->host.driver_path == NULL)
         code = cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     else
         code = cf_link_args_make(argv, (const char *const *)identity.env, &server->host.args, error);
@@ -202,13 +203,25 @@ static int open_link(struct cf_server *server, struct cf_error *error)
     return code;
 }
 
+/* Between two turns of output the loop looks for what is more urgent. */
+static struct event_base *new_loop(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *loop = NULL;
+    if (config != NULL && event_config_set_max_dispatch_interval(config, NULL, 1, CF_PRIORITY_OUTPUT) == 0)
+        loop = event_base_new_with_config(config);
+    if (config != NULL)
+        event_config_free(config);
+    return loop;
+}
+
 int cf_setup(struct cf_server *server, char *const *environment, struct cf_error *error)
 {
     const struct cf_settings *s = &server->settings;
     signal(SIGPIPE, SIG_IGN);
     server->metrics.started_wall_ns = cf_clock_now().wall_ns;
-    server->loop = event_base_new();
-    if (server->loop == NULL || event_base_priority_init(server->loop, CF_SHELL_PRIORITIES) < 0)
+    server->loop = new_loop();
+    if (server->loop == NULL || event_base_priority_init(server->loop, CF_PRIORITIES) < 0)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     int code = open_core(server, error);
     if (code == 0)
@@ -255,6 +268,7 @@ void cf_teardown(struct cf_server *server)
     cf_sessions_free(&server->sessions);
     cf_pool_free(&server->pool);
     cf_shells_free(&server->shells);
+    cf_pace_free(&server->host.pace);
     cf_shutdown_free(server);
     if (server->renew_timer != NULL)
         event_free(server->renew_timer);
@@ -263,7 +277,6 @@ void cf_teardown(struct cf_server *server)
     cf_core_free(&server->core);
     cf_fd_close(&server->host.args.fd);
     free(server->host.locale);
-    free(server->host.scratch);
     free(server->host.driver_path);
     cf_fd_close(&server->workspace_fd);
     if (server->loop != NULL)

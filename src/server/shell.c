@@ -78,6 +78,7 @@ static void become_ready(struct cf_shell *s)
     s->state = CF_SHELL_READY;
     evtimer_del(s->timer);
     s->events.ready(s, s->arg);
+    cf_shell_run_begin(s);
 }
 
 /* What does not have the token in it was written by a command that got hold of bash's own copy of the descriptor. */
@@ -191,7 +192,7 @@ int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, 
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     }
     *s = (struct cf_shell){ .host = host, .state = CF_SHELL_BOOTING, .channel = channel, .request_fd = -1, .boot_fd = -1,
-                            .status_fd = -1, .theirs = { -1, -1, -1 } };
+                            .status_fd = -1, .theirs = { -1, -1, -1 }, .run = { .input = { .write_fd = -1, .read_fd = -1 } } };
     cf_buf_init(&s->status, CF_STATUS_MAX);
     int code = cf_driver_token(s->token) == 0 ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
     if (code == 0)
@@ -248,8 +249,8 @@ void cf_shell_free(struct cf_shell **shell)
     hang_up(s);
     close_theirs(s);
     cf_fd_close(&s->status_fd);
-    cf_channel_close(&s->channel);      /* it may still read into the captures */
     cf_shell_run_free(s);
+    cf_channel_close(&s->channel);
     cf_buf_free(&s->status);
     free(s->cwd);
     free(s);
@@ -343,4 +344,14 @@ uint32_t cf_shell_hold(const struct cf_shell *s)
 int cf_shell_pid(const struct cf_shell *s)
 {
     return s->pid;
+}
+
+struct cf_journal *cf_shell_journal(const struct cf_shell *s)
+{
+    return cf_channel_journal(s->channel);
+}
+
+void cf_shell_set_journal(struct cf_shell *s, struct cf_journal *journal)
+{
+    cf_channel_set_journal(s->channel, journal);
 }

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/settings.h"
-#include "server/capture.h"
+#include "server/journal.h"
 #include "server/link.h"
 
 #include <event2/event.h>
@@ -21,23 +21,22 @@
 
 enum cf_shell_state { CF_SHELL_BOOTING, CF_SHELL_READY, CF_SHELL_RUNNING, CF_SHELL_SYNCING, CF_SHELL_DEAD };
 
-/* How a command went.  Borrowed for the callback. */
+/* How a command went.  Borrowed for the callback; what its record says is there for longer. */
 struct cf_exec_result {
-    int exit_code;                      /* as $? shows it: 128 + signal when a signal ended it */
-    bool timed_out;
+    struct cf_exec *exec;               /* ended but for its `session_state`, which the callback sets */
     bool shell_left;                    /* the shell itself went, with wait_status */
     bool wedged;                        /* neither the interrupt nor the kill gave the shell back */
     int wait_status;
-    int64_t duration_ns;
-    const char *cwd;
-    const struct cf_capture *out, *err;
 };
 
-/* Loop priorities: work that nobody waits for runs when nothing else is to do. */
-#define CF_SHELL_PRIORITIES 3
-#define CF_SHELL_PRIORITY_IDLE 2
+/* Loop priorities.  Output comes behind requests and what the keeper and shells say, so that a session that prints without end holds
+ * up no other; work that nobody waits for comes when nothing else is to do. */
+#define CF_PRIORITIES 5
+#define CF_PRIORITY_OUTPUT 3            /* libevent's own default is the middle one, 2 */
+#define CF_PRIORITY_IDLE 4
 
 struct cf_channel;
+struct cf_pace;
 struct cf_shell;
 
 /* What all shells of a server share; borrowed for their life. */
@@ -50,8 +49,9 @@ struct cf_shell_host {
     struct cf_link_args args;           /* the shell's program, options and environment */
     char *locale;                       /* bash text that sets the locale's variables, once a shell is up */
     char *driver_path;                  /* of driver.bash, where sessions can read it */
-    char *scratch;                      /* read buffer, shared by all channels */
-    size_t scratch_bytes;
+    struct cf_journal_limits limits;    /* of each session's journal */
+    struct cf_pace *pace;               /* of all output */
+    struct cf_spool_budget budget;      /* of all together */
 };
 
 struct cf_shell_events {
@@ -63,6 +63,16 @@ struct cf_shell_events {
 };
 
 typedef void cf_exec_done(void *arg, const struct cf_exec_result *result);
+
+/* A command to run.  All of it is borrowed for the call. */
+struct cf_exec_spec {
+    const char *text;                   /* without a NUL */
+    size_t len;
+    int64_t timeout_ns;                 /* 0: none */
+    const char *input;                  /* what its stdin holds; NULL: nothing */
+    size_t input_len;
+    bool input_open;                    /* more comes by cf_shell_input */
+};
 
 /* Makes all of a shell but its process: it prints to `channel`, which it takes over, also when it fails. */
 int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, struct cf_shell **ret, struct cf_error *error);
@@ -77,21 +87,36 @@ void cf_shell_adopt(struct cf_shell *shell, const struct cf_shell_events *events
 uint64_t cf_shell_key(const struct cf_shell *shell);
 uint32_t cf_shell_hold(const struct cf_shell *shell);           /* CF_HOLD_* bits */
 int cf_shell_pid(const struct cf_shell *shell);
-/* The command that runs, its length and since when (monotonic); NULL when none does. */
-const char *cf_shell_command(const struct cf_shell *shell, size_t *ret_len, int64_t *ret_since_ns);
+struct cf_journal *cf_shell_journal(const struct cf_shell *shell);
+/* It goes on in the journal of another, before it has run anything. */
+void cf_shell_set_journal(struct cf_shell *shell, struct cf_journal *journal);
 
 /* Runs bash text of the server's own before anybody's command: a command that comes meanwhile waits for it.  What it prints is
  * late output.  Only when READY.  `prepared` follows, unless the shell ends first. */
 int cf_shell_prepare(struct cf_shell *shell, const char *text, struct cf_error *error);
-/* Runs `text` (no NUL; copied when it has to wait for SYNCING).  `done` is called exactly once unless the shell ends first,
- * in which case cf_shell_exec_lost tells.  0, CF_E_BUSY, CF_E_NOT_READY, CF_E_SYSTEM. */
-int cf_shell_exec(struct cf_shell *shell, const char *text, size_t len, int64_t timeout_ns, struct cf_now now,
-                  cf_exec_done *done, void *arg, struct cf_error *error);
+/* Runs a command, at once or when BOOTING or SYNCING is over.  `done` is called exactly once unless the shell ends first.
+ * *ret_exec is its record, borrowed.  0, CF_E_BUSY, CF_E_NOT_READY, CF_E_SYSTEM, CF_E_NO_MEMORY. */
+int cf_shell_exec(struct cf_shell *shell, const struct cf_exec_spec *spec, struct cf_now now, cf_exec_done *done, void *arg,
+                  struct cf_exec **ret_exec, struct cf_error *error);
+/* The command that runs; NULL when none does. */
+struct cf_exec *cf_shell_running(const struct cf_shell *shell);
+/* Ends the running command as a timeout would: an interrupt, then a kill of what it started. */
+void cf_shell_cancel(struct cf_shell *shell);
+/* Sends a signal to the running command: SIGINT to the foreground job, another to all that it started.  0 or CF_E_NOT_READY. */
+int cf_shell_signal(struct cf_shell *shell, int signo, struct cf_error *error);
+
+/* Text for the running command's stdin. */
+struct cf_input {
+    const char *data;
+    size_t len;
+    bool eof;                           /* nothing comes after it */
+    uint64_t seq;                       /* what is not above the last one is a repetition, and dropped; 0: has none */
+};
+/* 0 and whether it was a repetition, whether stdin is open after it; CF_E_NOT_READING; CF_E_TOO_MANY when what waits to be read would be more than
+ * max_input_bytes. */
+int cf_shell_input(struct cf_shell *shell, const struct cf_input *input, bool *ret_repeated, bool *ret_open, struct cf_error *error);
 /* Starts the ladder: hangs up and asks the keeper to end it. Again with a shorter grace is allowed. */
 void cf_shell_end(struct cf_shell *shell, int64_t grace_ns);
-/* Appends the last output that is known: of the running command or the last one, and of background jobs. */
-void cf_shell_last_output(const struct cf_shell *shell, size_t max, struct cf_buf *out);
-
 /* The keeper's reports, routed here by key. */
 void cf_shell_on_spawned(struct cf_shell *shell, const struct cf_wire_spawned *report);
 void cf_shell_on_signaled(struct cf_shell *shell, const struct cf_wire_signaled *report);

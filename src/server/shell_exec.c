@@ -20,8 +20,6 @@
 #define SYNC_TIMEOUT_S 30
 /* While what runs is being killed: from an interrupt to the next kill, and at least from a kill to the next interrupt. */
 #define AGAIN_NS (40 * CF_NS_PER_MS)
-/* Of each stream, kept after a command has ended. */
-#define LAST_BYTES 1024
 #define SOON_NS (5 * CF_NS_PER_MS)
 
 /* Now, in the unit of field 22 of /proc/PID/stat. */
@@ -33,37 +31,28 @@ static uint64_t boot_ticks(void)
     return (uint64_t)t.tv_sec * hz + (uint64_t)t.tv_nsec * hz / CF_NS_PER_S;
 }
 
+static void free_texts(struct run *r)
+{
+    free(r->text);
+    free(r->stdin_text);
+    r->text = r->stdin_text = NULL;
+}
+
 void cf_shell_run_free(struct cf_shell *s)
 {
-    free(s->run.text);
-    cf_capture_free(&s->run.out);
-    cf_capture_free(&s->run.err);
-    s->run = (struct run){ 0 };
+    cf_shell_input_close(s);
+    free_texts(&s->run);
+    s->run = (struct run){ .input = { .write_fd = -1, .read_fd = -1 } };
 }
 
-/* Text that is too long for the pipe goes through the file c, made anew so that nothing which the session put there
- * under that name (a link, a FIFO) is followed or truncated. */
-static int write_text_file(struct cf_shell *s, const char *text, size_t len, struct cf_error *error)
-{
-    CF_FD_AUTO dir_fd = open(cf_channel_path(s->channel), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    CF_FD_AUTO fd = -1;
-    if (dir_fd >= 0) {
-        (void)unlinkat(dir_fd, "c", 0);
-        fd = openat(dir_fd, "c", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    }
-    if (fd < 0 || (s->host->uid != geteuid() && fchown(fd, s->host->uid, s->host->gid) < 0) ||
-        cf_fd_write_all(fd, text, len) < 0)
-        return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot hand the command to the shell: %s", strerror(errno));
-    return 0;
-}
-
-static int write_request(struct cf_shell *s, const char *text, size_t len, struct cf_error *error)
+/* Text that is too long for the pipe goes through the file c. */
+static int write_request(struct cf_shell *s, const char *text, size_t len, char mode, struct cf_error *error)
 {
     struct cf_buf header;
     cf_buf_init(&header, 128);
-    cf_driver_request(&header, s->token, len, cf_channel_pair(s->channel), CF_DRIVER_INPUT_NONE);
+    cf_driver_request(&header, s->token, len, cf_channel_pair(s->channel), mode);
     bool by_file = len > CF_DRIVER_INLINE_MAX;
-    int code = by_file ? write_text_file(s, text, len, error) : 0;
+    int code = by_file ? cf_channel_write_file(s->channel, "c", text, len, error) : 0;
     if (code == 0) {
         /* writev(2) only reads what an iovec names, whatever its type says. */
         struct iovec parts[2] = { { header.data, header.len }, { (void *)(uintptr_t)text, len } };
@@ -77,83 +66,105 @@ static int write_request(struct cf_shell *s, const char *text, size_t len, struc
 
 static int begin(struct cf_shell *s, struct cf_error *error)
 {
-    cf_channel_begin(s->channel, &s->run.out, &s->run.err);
-    s->run.since_ticks = boot_ticks();  /* before the shell can start anything for it */
-    int code = write_request(s, s->run.text, s->run.len, error);
+    struct run *r = &s->run;
+    char mode;
+    int code = cf_shell_input_open(s, &mode, error);
+    if (code != 0)
+        return code;
+    cf_channel_begin(s->channel, r->exec->number);
+    r->since_ticks = boot_ticks();      /* before the shell can start anything for it */
+    code = write_request(s, r->text, r->len, mode, error);
     if (code != 0) {
-        cf_channel_begin(s->channel, NULL, NULL);
+        cf_channel_begin(s->channel, 0);
         return code;
     }
-    s->run.written = true;
+    free_texts(r);
+    r->written = true;
     s->state = CF_SHELL_RUNNING;
-    cf_shell_arm(s, s->run.timeout_ns);
+    if (r->timeout_ns > 0)
+        cf_shell_arm(s, r->timeout_ns);
     return 0;
 }
 
-int cf_shell_exec(struct cf_shell *s, const char *text, size_t len, int64_t timeout_ns, struct cf_now now,
-                  cf_exec_done *done, void *arg, struct cf_error *error)
+static char *copy(const char *data, size_t len)
 {
-    if (s->run.active)
-        return cf_error_set(error, CF_E_BUSY, NULL, "a command is running in this session");
-    if (s->ending || (s->state != CF_SHELL_READY && s->state != CF_SHELL_SYNCING))
-        return cf_error_set(error, CF_E_NOT_READY, NULL, "the session does not take commands now");
-    cf_shell_run_free(s);               /* what the last command left for cf_shell_last_output */
-    size_t bound = (size_t)s->host->settings->max_output_bytes;
-    s->run = (struct run){ .active = true, .len = len, .since_ns = now.mono_ns, .timeout_ns = timeout_ns,
-                           .done = done, .arg = arg, .text = malloc(len + 1) };
-    cf_capture_init(&s->run.out, bound);
-    cf_capture_init(&s->run.err, bound);
-    int code = 0;
-    if (s->run.text == NULL) {
-        code = cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
-    } else {
-        memcpy(s->run.text, text, len);
-        s->run.text[len] = '\0';
-        if (s->state == CF_SHELL_READY)
-            code = begin(s, error);     /* else synced() does */
+    char *text = malloc(len + 1);
+    if (text != NULL) {
+        memcpy(text, data, len);
+        text[len] = '\0';
     }
-    if (code != 0)
-        cf_shell_run_free(s);
-    return code;
+    return text;
 }
 
-/* An idle shell keeps little: of a long output only the end, which a tombstone may want. */
-static void shrink(struct cf_capture *c)
+/* Copies the texts, since the command may have to wait, and opens its record. */
+static int take(struct cf_shell *s, const struct cf_exec_spec *spec, struct cf_now now)
 {
-    struct cf_buf last;
-    if (c->head_cap <= LAST_BYTES)
-        return;
-    cf_buf_init(&last, LAST_BYTES + 1);
-    cf_capture_last(c, LAST_BYTES, &last);
-    cf_capture_free(c);
-    if (last.len > 0)
-        cf_capture_add(c, last.data, last.len);
-    cf_buf_free(&last);
+    struct run *r = &s->run;
+    r->len = spec->len;
+    r->text = copy(spec->text, spec->len);
+    r->stdin_len = spec->input_len;
+    r->stdin_text = spec->input != NULL ? copy(spec->input, spec->input_len) : NULL;
+    r->input_open = spec->input_open;
+    r->timeout_ns = spec->timeout_ns;
+    if (r->text == NULL || (spec->input != NULL && r->stdin_text == NULL))
+        return -1;
+    r->exec = cf_journal_begin(cf_shell_journal(s), spec->text, spec->len, now);
+    return r->exec != NULL ? 0 : -1;
+}
+
+int cf_shell_exec(struct cf_shell *s, const struct cf_exec_spec *spec, struct cf_now now, cf_exec_done *done, void *arg,
+                  struct cf_exec **ret_exec, struct cf_error *error)
+{
+    struct run *r = &s->run;
+    int code = 0;
+    if (r->active)
+        return cf_error_set(error, CF_E_BUSY, NULL, "a command is running in this session");
+    if (s->ending || s->state == CF_SHELL_RUNNING || s->state == CF_SHELL_DEAD)
+        return cf_error_set(error, CF_E_NOT_READY, NULL, "the session's shell is not ready");
+    cf_shell_run_free(s);
+    r->done = done;
+    r->arg = arg;
+    if (take(s, spec, now) < 0)
+        code = cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for the command");
+    else if (s->state == CF_SHELL_READY)
+        code = begin(s, error);         /* else cf_shell_run_begin does, once it is */
+    if (code != 0) {
+        if (r->exec != NULL)
+            cf_journal_forget(cf_shell_journal(s), r->exec);
+        cf_shell_run_free(s);
+        return code;
+    }
+    r->active = true;
+    *ret_exec = r->exec;
+    return 0;
 }
 
 void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged)
 {
     struct cf_error error;
     struct run *r = &s->run;
-    struct cf_now now = cf_clock_now();
+    struct cf_exec *e = r->exec;
+    cf_shell_input_close(s);
     if (cf_channel_finish(s->channel, &error) != 0)
         cf_log(CF_LOG_WARNING, "shell %llx: a background job keeps the output pipes, and no fresh pair could be made: %s",
                (unsigned long long)s->key, error.text);
-    cf_channel_begin(s->channel, NULL, NULL);
-    struct cf_exec_result result = {
-        .exit_code = exit_code, .timed_out = r->timed_out, .shell_left = s->left, .wedged = wedged,
-        .wait_status = s->wait_status, .duration_ns = now.mono_ns - r->since_ns, .out = &r->out, .err = &r->err,
-        .cwd = s->cwd != NULL ? s->cwd : "",
-    };
+    e->ended_mono_ns = cf_clock_now().mono_ns;
+    e->exit_code = exit_code;
+    e->timed_out = r->timed_out;
+    e->cancelled = r->cancelled;
+    e->cwd = s->cwd != NULL ? strdup(s->cwd) : NULL;
+    struct cf_exec_result result = { .exec = e, .shell_left = s->left, .wedged = wedged, .wait_status = s->wait_status };
     cf_exec_done *done = r->done;
     r->active = false;
+    r->exec = NULL;
     r->done = NULL;
     if (done != NULL)
         done(r->arg, &result);
-    if (!r->active) {
-        shrink(&r->out);
-        shrink(&r->err);
-    }
+}
+
+struct cf_exec *cf_shell_running(const struct cf_shell *s)
+{
+    return s->run.active ? s->run.exec : NULL;
 }
 
 void cf_shell_sync(struct cf_shell *s)
@@ -176,7 +187,7 @@ int cf_shell_prepare(struct cf_shell *s, const char *text, struct cf_error *erro
 {
     if (s->ending || s->state != CF_SHELL_READY)
         return cf_error_set(error, CF_E_NOT_READY, NULL, "the shell is not ready");
-    int code = write_request(s, text, strlen(text), error);
+    int code = write_request(s, text, strlen(text), CF_DRIVER_INPUT_NONE, error);
     if (code != 0)
         return code;
     s->preparing = true;
@@ -200,7 +211,13 @@ static void synced(struct cf_shell *s)
         if (s->ending)
             return;
     }
-    if (s->run.active && begin(s, &error) != 0)
+    cf_shell_run_begin(s);
+}
+
+void cf_shell_run_begin(struct cf_shell *s)
+{
+    struct cf_error error;
+    if (s->state == CF_SHELL_READY && s->run.active && begin(s, &error) != 0)
         cf_shell_fail(s, error.code, "%s", error.text);
 }
 
@@ -211,8 +228,10 @@ void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *s
             synced(s);
         return;
     }
-    if (status->word == 'B')
-        return;                         /* no command has the FIFO for its input yet */
+    if (status->word == 'B') {
+        cf_shell_input_begun(s);
+        return;
+    }
     if (s->preparing && s->probe == 0) {
         s->prepared_code = (int)status->number;
         if (status->word == 'S')
@@ -223,7 +242,7 @@ void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *s
     }
     if (s->state != CF_SHELL_RUNNING)
         return;                         /* the loop came back from an interrupt that met it between two commands */
-    bool clean = status->word == 'S' && s->run.stage == STAGE_RUNNING;
+    bool clean = status->word == 'S' && s->run.stage == STAGE_RUNNING && !s->run.interrupted && s->signals_pending == 0;
     evtimer_del(s->timer);
     s->state = clean ? CF_SHELL_READY : CF_SHELL_SYNCING;
     cf_shell_run_finish(s, (int)status->number, false);
@@ -249,6 +268,14 @@ static void kill_again(struct cf_shell *s)
     cf_shell_arm(s, kill ? SOON_NS << (r->attempts / 2 % 4) : AGAIN_NS);
 }
 
+static void interrupt(struct cf_shell *s)
+{
+    s->run.stage = STAGE_INTERRUPTED;
+    s->signals_pending++;
+    cf_link_signal(s->host->link, s->key, SIGINT, CF_SCOPE_GROUP, 0);
+    cf_shell_arm(s, s->host->settings->exec_kill_grace);
+}
+
 void cf_shell_run_on_timer(struct cf_shell *s)
 {
     struct run *r = &s->run;
@@ -258,10 +285,7 @@ void cf_shell_run_on_timer(struct cf_shell *s)
     switch (r->stage) {
     case STAGE_RUNNING:
         r->timed_out = true;
-        r->stage = STAGE_INTERRUPTED;
-        s->signals_pending++;
-        cf_link_signal(s->host->link, s->key, SIGINT, CF_SCOPE_GROUP, 0);
-        cf_shell_arm(s, grace);
+        interrupt(s);
         break;
     case STAGE_INTERRUPTED:
         r->stage = STAGE_KILLED;
@@ -281,18 +305,25 @@ void cf_shell_run_on_timer(struct cf_shell *s)
     }
 }
 
-const char *cf_shell_command(const struct cf_shell *s, size_t *ret_len, int64_t *ret_since_ns)
+void cf_shell_cancel(struct cf_shell *s)
 {
-    if (!s->run.active)
-        return NULL;
-    *ret_len = s->run.len;
-    *ret_since_ns = s->run.since_ns;
-    return s->run.text;
+    struct run *r = &s->run;
+    if (!r->active || r->cancelled || s->ending)
+        return;
+    r->cancelled = true;
+    if (!r->written)
+        cf_shell_run_finish(s, 128 + SIGINT, false);    /* it still waited for an earlier interrupt's end */
+    else if (r->stage == STAGE_RUNNING)
+        interrupt(s);
 }
 
-void cf_shell_last_output(const struct cf_shell *s, size_t max, struct cf_buf *out)
+int cf_shell_signal(struct cf_shell *s, int signo, struct cf_error *error)
 {
-    cf_capture_last(&s->run.out, max / 2, out);
-    cf_capture_last(&s->run.err, max / 4, out);
-    cf_capture_last(cf_channel_late(s->channel), max / 4, out);
+    struct run *r = &s->run;
+    if (!r->active || !r->written || s->ending)
+        return cf_error_set(error, CF_E_NOT_READY, NULL, "no command is running in this session");
+    r->interrupted = r->interrupted || signo == SIGINT;
+    s->signals_pending++;
+    cf_link_signal(s->host->link, s->key, signo, signo == SIGINT ? CF_SCOPE_GROUP : CF_SCOPE_YOUNG, r->since_ticks);
+    return 0;
 }

@@ -9,20 +9,37 @@
 /* How far the server went to get the shell back from a command. */
 enum stage { STAGE_RUNNING, STAGE_INTERRUPTED, STAGE_KILLED };
 
+/* What a command reads. */
+struct input {
+    int write_fd;                       /* -1: closed */
+    int read_fd;                        /* held until the command has its own */
+    bool begun;                         /* it has */
+    bool eof;                           /* closed when the queue is empty */
+    struct cf_buf queue;                /* what the FIFO had no room for */
+    uint64_t last_seq;
+    struct event *event;                /* the FIFO takes more */
+    char name[16];
+};
+
 struct run {
     bool active;                        /* a command was taken and its result not given yet */
     bool written;                       /* the driver has it */
-    bool timed_out;
+    bool timed_out, cancelled;
+    bool interrupted;                   /* a SIGINT was sent for it */
     enum stage stage;
-    char *text;
+    char *text;                         /* until it is written */
     size_t len;
-    int64_t since_ns, timeout_ns;
+    char *stdin_text;                   /* likewise; NULL: none */
+    size_t stdin_len;
+    bool input_open;
+    struct cf_exec *exec;
+    int64_t timeout_ns;
     int64_t give_up_ns;                 /* of STAGE_KILLED */
     unsigned attempts;                  /* in it, after the first */
     uint64_t since_ticks;
     cf_exec_done *done;
     void *arg;
-    struct cf_capture out, err;
+    struct input input;
 };
 
 struct cf_shell {
@@ -60,10 +77,18 @@ bool cf_shell_write(struct cf_shell *s, int fd, const struct cf_buf *what);
 
 void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *status);
 void cf_shell_run_on_timer(struct cf_shell *s);
+/* Begins the command that came while the shell was not ready, if one did. */
+void cf_shell_run_begin(struct cf_shell *s);
 /* The command is over, for whatever reason: collects its output and answers. */
 void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged);
 /* After an interrupt: asks the driver whether it listens, as soon as no signal is under way any more. */
 void cf_shell_sync(struct cf_shell *s);
 void cf_shell_run_free(struct cf_shell *s);
+
+/* Makes what the command of `run` reads; *ret_mode is the driver's word for it. */
+int cf_shell_input_open(struct cf_shell *s, char *ret_mode, struct cf_error *error);
+/* The command has its stdin open. */
+void cf_shell_input_begun(struct cf_shell *s);
+void cf_shell_input_close(struct cf_shell *s);
 
 #endif

@@ -21,7 +21,7 @@ struct dropped {
 };
 
 struct cf_shells {
-    const struct cf_shell_host *host;
+    struct cf_shell_host *host;
     struct cf_shell **slots;
     uint32_t *free_slots;
     uint32_t slot_count, free_count;
@@ -34,7 +34,7 @@ struct cf_shells {
 
 static int make(struct cf_shells *t, struct cf_shell **ret, struct cf_error *error)
 {
-    const struct cf_shell_host *h = t->host;
+    struct cf_shell_host *h = t->host;
     char path[1200];
     uint64_t random;
     /* Sessions may share a user, so a name that one of them could guess would let it read and write another's pipes. */
@@ -42,7 +42,11 @@ static int make(struct cf_shells *t, struct cf_shell **ret, struct cf_error *err
         return cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
     snprintf(path, sizeof path, "%s/sessions/%016llx", h->settings->runtime_dir, (unsigned long long)random);
     struct cf_channel *channel;
-    int code = cf_channel_open(h->loop, path, h->uid, h->gid, h->scratch, h->scratch_bytes, &channel, error);
+    struct cf_journal *journal = cf_journal_new(&h->limits, &h->budget);
+    if (journal == NULL)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    int code = cf_channel_open(h->loop, path, h->uid, h->gid, journal, h->pace, &channel, error);
+    cf_journal_unref(&journal);
     return code != 0 ? code : cf_shell_make(h, channel, ret, error);
 }
 
@@ -74,7 +78,7 @@ static void on_tidy(evutil_socket_t fd, short what, void *arg)
         tidy_later(t);
 }
 
-struct cf_shells *cf_shells_new(const struct cf_shell_host *host)
+struct cf_shells *cf_shells_new(struct cf_shell_host *host)
 {
     struct cf_shells *t = calloc(1, sizeof *t);
     if (t == NULL)
@@ -85,7 +89,7 @@ struct cf_shells *cf_shells_new(const struct cf_shell_host *host)
         free(t);
         return NULL;
     }
-    (void)event_priority_set(t->tidy, CF_SHELL_PRIORITY_IDLE);
+    (void)event_priority_set(t->tidy, CF_PRIORITY_IDLE);
     tidy_later(t);
     return t;
 }

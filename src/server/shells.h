@@ -8,7 +8,7 @@
 struct cf_shells;
 
 /* NULL: out of memory. */
-struct cf_shells *cf_shells_new(const struct cf_shell_host *host);
+struct cf_shells *cf_shells_new(struct cf_shell_host *host);
 void cf_shells_free(struct cf_shells **shells);         /* and every shell in it */
 /* Starts a shell in the folder `cwd_fd` under a key that was never used before. */
 int cf_shells_start(struct cf_shells *shells, int cwd_fd, const struct cf_shell_events *events, void *arg,

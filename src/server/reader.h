@@ -1,0 +1,33 @@
+/* reader.h: reading a journal piece by piece, as bytes or as text. */
+#ifndef CURFEW_SERVER_READER_H
+#define CURFEW_SERVER_READER_H
+
+#include "server/journal.h"
+
+struct cf_reader {
+    struct cf_journal *journal;         /* a reference */
+    struct cf_exec *exec;               /* pinned; NULL: the whole session */
+    struct cf_cursor cursor;
+    bool text;                          /* characters are not torn where it can be helped */
+    bool holds;
+    char small[4];                      /* a character that lies at the ring's end and its beginning */
+};
+
+/* Reads from `since` on; with `exec` what it printed, with `stream` (a name of exec_json.h's; NULL: both) one stream of it.  The reader must not move. */
+void cf_reader_open(struct cf_reader *reader, struct cf_journal *journal, struct cf_exec *exec, const enum cf_stream *stream,
+                    uint64_t since, bool text);
+void cf_reader_close(struct cf_reader *reader);
+/* From now on it loses nothing: who prints waits for it. */
+void cf_reader_hold(struct cf_reader *reader);
+
+/* What comes next, at most `most` bytes (over 4).  BYTES: *ret_bytes are *ret_len of them, borrowed until more is printed, or while it
+ * holds until it takes them.  GAP: *ret_gap are gone, and counted.  NONE: nothing has come yet. */
+enum cf_next cf_reader_next(struct cf_reader *reader, size_t most, struct cf_piece *ret_piece, const char **ret_bytes, size_t *ret_len,
+                            uint64_t *ret_gap);
+void cf_reader_take(struct cf_reader *reader, const struct cf_piece *piece, size_t len);
+/* Whether nothing will come any more once NONE was said: the command has ended, or the session. */
+bool cf_reader_over(const struct cf_reader *reader);
+/* The offset of the next byte. */
+uint64_t cf_reader_offset(const struct cf_reader *reader);
+
+#endif

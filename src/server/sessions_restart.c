@@ -1,0 +1,54 @@
+/* sessions_restart.c: a fresh shell for a session whose own went by itself.
+ *
+ * The session stays: its id, its counts, its journal.  What the old shell started goes with it, since nobody could say whose it is. */
+#include "base/log.h"
+#include "server/sessions_private.h"
+#include "server/shells.h"
+
+bool cf_sessions_restarts(const struct session *s)
+{
+    struct cf_session row;
+    return s->started && s->restarts_left > 0 && !s->all->server->shutting_down &&
+           cf_core_get(s->all->server->core, s->handle, 0, &row) && row.state == CF_STATE_ACTIVE;
+}
+
+static void on_old_ended(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report)
+{
+    (void)report;
+    struct session *s = arg;
+    cf_shells_drop(s->all->shells, shell);
+    if (--s->old_shells == 0 && s->report.type == CF_WIRE_ENDED)
+        cf_sessions_gone(s, &s->report);
+}
+
+static void on_old_failed(struct cf_shell *shell, void *arg, const struct cf_error *why)
+{
+    (void)shell;
+    (void)arg;
+    (void)why;                          /* it is being ended */
+}
+
+bool cf_sessions_restart(struct session *s, const char *why)
+{
+    static const struct cf_shell_events events = { .ended = on_old_ended, .failed = on_old_failed };
+    struct cf_shell *old = s->shell;
+    struct cf_session row;
+    struct cf_error error;
+    if (!cf_core_get(s->all->server->core, s->handle, 0, &row))
+        return false;
+    const struct cf_create what = { .kind = row.kind, .workspace = row.workspace, .cwd = s->cwd, .env = s->env };
+    s->restarting = true;
+    s->restarts_left--;
+    int code = cf_sessions_give_shell(s, &what, &error);
+    if (code != 0) {
+        cf_log(CF_LOG_WARNING, "session %s: no fresh shell: %s", row.id, error.text);
+        s->restarting = false;
+        return false;
+    }
+    cf_log(CF_LOG_INFO, "session %s: %s; a fresh one takes its place", row.id, why);
+    cf_shell_set_journal(s->shell, cf_shell_journal(old));
+    cf_shell_adopt(old, &events, s);
+    s->old_shells++;
+    cf_shell_end(old, s->all->server->settings.grace);
+    return true;
+}

@@ -1,0 +1,129 @@
+/* shell_input.c: what a command reads: nothing, a text that is there from the beginning, or a FIFO that is written as texts come.
+ *
+ * The FIFO's two ends are held here until the command has its own, which the driver says by B: a FIFO whose last end is closed forgets what
+ * is in it, and who opens one without a writer waits for one. */
+#include "base/fd.h"
+#include "server/shell_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void close_fds(struct input *in)
+{
+    if (in->event != NULL)
+        event_free(in->event);
+    in->event = NULL;
+    cf_fd_close(&in->write_fd);
+    cf_fd_close(&in->read_fd);
+}
+
+void cf_shell_input_close(struct cf_shell *s)
+{
+    struct input *in = &s->run.input;
+    if (in->name[0] != '\0')
+        cf_channel_remove(s->channel, in->name);
+    close_fds(in);
+    cf_buf_free(&in->queue);
+    in->name[0] = '\0';
+}
+
+/* Writes what waits; closes at the end when no more will come, and when nobody reads. */
+static void flush(struct cf_shell *s)
+{
+    struct input *in = &s->run.input;
+    size_t done = 0;
+    while (done < in->queue.len) {
+        ssize_t n = write(in->write_fd, in->queue.data + done, in->queue.len - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n < 0) {
+            close_fds(in);
+            cf_buf_reset(&in->queue);
+            return;
+        }
+        done += (size_t)n;
+    }
+    if (done > 0) {
+        memmove(in->queue.data, in->queue.data + done, in->queue.len - done);
+        in->queue.len -= done;
+    }
+    if (in->queue.len > 0)
+        event_add(in->event, NULL);
+    else if (in->eof)
+        close_fds(in);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    flush(arg);
+}
+
+int cf_shell_input_open(struct cf_shell *s, char *ret_mode, struct cf_error *error)
+{
+    struct run *r = &s->run;
+    struct input *in = &r->input;
+    *ret_mode = r->stdin_text != NULL ? CF_DRIVER_INPUT_FILE : CF_DRIVER_INPUT_NONE;
+    if (!r->input_open)
+        return r->stdin_text != NULL ? cf_channel_write_file(s->channel, "s", r->stdin_text, r->stdin_len, error) : 0;
+    *ret_mode = CF_DRIVER_INPUT_FIFO;
+    snprintf(in->name, sizeof in->name, "i%u", cf_channel_pair(s->channel));
+    int code = cf_channel_make_input(s->channel, in->name, &in->write_fd, &in->read_fd, error);
+    if (code != 0)
+        return code;
+    /* What came with the command is as large as a body may be, and is there already. */
+    cf_buf_init(&in->queue, (size_t)s->host->settings->max_input_bytes + r->stdin_len);
+    cf_buf_append(&in->queue, r->stdin_text != NULL ? r->stdin_text : "", r->stdin_len);
+    in->event = event_new(s->host->loop, in->write_fd, EV_WRITE, on_writable, s);
+    if (in->event != NULL && !in->queue.failed)
+        return 0;
+    cf_shell_input_close(s);
+    return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for the command's input");
+}
+
+void cf_shell_input_begun(struct cf_shell *s)
+{
+    struct input *in = &s->run.input;
+    if (s->state != CF_SHELL_RUNNING || in->begun || in->write_fd < 0)
+        return;
+    in->begun = true;
+    cf_fd_close(&in->read_fd);
+    flush(s);
+}
+
+int cf_shell_input(struct cf_shell *s, const struct cf_input *input, bool *ret_repeated, bool *ret_open, struct cf_error *error)
+{
+    struct input *in = &s->run.input;
+    size_t max = (size_t)s->host->settings->max_input_bytes;
+    bool waits = s->run.active && !s->run.written && s->run.input_open;     /* for an earlier interrupt's end */
+    *ret_repeated = s->run.active && input->seq != 0 && input->seq <= in->last_seq;
+    *ret_open = in->write_fd >= 0 && !in->eof;
+    if (*ret_repeated)
+        return 0;
+    if (waits)
+        return cf_error_set(error, CF_E_TOO_MANY, NULL, "the command has not begun yet; try again");
+    if (!s->run.active || !*ret_open)
+        return cf_error_set(error, CF_E_NOT_READING, NULL, !s->run.active ? "no command is running in this session"
+                            : s->run.input_open ? "the command's stdin is closed" : "the command was started without \"input\", so its stdin is empty");
+    if (input->len > max || in->queue.len > max - input->len)
+        return cf_error_set(error, CF_E_TOO_MANY, NULL, "%zu bytes wait to be read, and max_input_bytes is %zu; try again", in->queue.len, max);
+    cf_buf_append(&in->queue, input->data, input->len);
+    if (in->queue.failed) {
+        cf_shell_input_close(s);
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for the command's input; its stdin is closed");
+    }
+    in->eof = input->eof;
+    if (in->begun)
+        flush(s);
+    if (in->write_fd < 0 && !in->eof)
+        return cf_error_set(error, CF_E_NOT_READING, NULL, "nobody reads the command's stdin any more");
+    if (input->seq != 0)
+        in->last_seq = input->seq;
+    *ret_open = in->write_fd >= 0 && !in->eof;
+    return 0;
+}

@@ -1,0 +1,368 @@
+/* spool.c: the ring, the index, and cursors over both.
+ *
+ * The ring is a memfd, mapped for reading.  It grows by doubling for as long as it has never wrapped, so that growing moves
+ * nothing, and wraps at its bound, or where the memory for more was refused. */
+#include "server/spool.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* How far a writer may be ahead of a reader that holds: enough for the reader never to wait for a wake-up, little enough to stay in
+ * the processor's cache.  At most a quarter of the ring, and two pipes an eighth each, so that what a command leaves in its pipes when it
+ * ends always fits. */
+#define HOLD_WINDOW (1u << 20)
+/* The largest pipe that an unprivileged process may have (fs.pipe-max-size). */
+#define PIPE_BYTES (1u << 20)
+#define PIECES_FIRST 16u
+/* A piece is not made longer than this, so that `len` fits. */
+#define PIECE_MAX (1u << 30)
+
+struct cf_spool {
+    struct cf_spool_budget *budget;
+    cf_spool_dropping *dropping;
+    void *arg;
+    int fd;                             /* -1: nothing was printed yet, or there is no memory for it */
+    char *map;
+    uint64_t size, bound;               /* of the ring; size grows up to bound */
+    uint64_t begin, end;                /* offsets in the session's output; end - begin <= size */
+    uint64_t origin;                    /* the offset that lies at the ring's first byte, the first time */
+    struct cf_piece *pieces;            /* ring of a power of two */
+    uint64_t first, next;               /* serial numbers; first == next: none */
+    uint32_t capacity;
+    LIST_HEAD(, cf_cursor) holders;
+};
+
+struct cf_spool *cf_spool_new(uint64_t max_bytes, struct cf_spool_budget *budget, cf_spool_dropping *dropping, void *arg)
+{
+    struct cf_spool *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return NULL;
+    *s = (struct cf_spool){ .budget = budget, .dropping = dropping, .arg = arg, .fd = -1,
+                            .bound = max_bytes > CF_SPOOL_BYTES_MIN ? max_bytes : CF_SPOOL_BYTES_MIN };
+    LIST_INIT(&s->holders);
+    return s;
+}
+
+static void unmap(struct cf_spool *s)
+{
+    if (s->map != NULL)
+        munmap(s->map, s->size);
+    s->map = NULL;
+}
+
+void cf_spool_free(struct cf_spool **spool)
+{
+    struct cf_spool *s = *spool;
+    if (s == NULL)
+        return;
+    unmap(s);
+    cf_fd_close(&s->fd);
+    s->budget->used_bytes -= s->size;
+    free(s->pieces);
+    free(s);
+    *spool = NULL;
+}
+
+static struct cf_piece *piece_at(const struct cf_spool *s, uint64_t serial)
+{
+    return &s->pieces[serial & (s->capacity - 1)];
+}
+
+static size_t place_of(const struct cf_spool *s, uint64_t at)
+{
+    return (size_t)((at - s->origin) % s->size);
+}
+
+/* ---- room ---- */
+
+/* Makes the ring `size` bytes long. False: there is no memory, or the budget is used up. */
+static bool resize(struct cf_spool *s, uint64_t size)
+{
+    if (s->budget->used_bytes + (size - s->size) > s->budget->max_bytes && size > CF_SPOOL_BYTES_MIN)
+        return false;
+    if (s->fd < 0 && (s->fd = memfd_create("curfew-output", MFD_CLOEXEC)) < 0)
+        return false;
+    if (ftruncate(s->fd, (off_t)size) < 0)
+        return false;
+    char *map = s->map == NULL ? mmap(NULL, size, PROT_READ, MAP_SHARED, s->fd, 0)
+                               : mremap(s->map, s->size, size, MREMAP_MAYMOVE);
+    if (map == MAP_FAILED)
+        return false;
+    s->budget->used_bytes += size - s->size;
+    s->map = map;
+    s->size = size;
+    return true;
+}
+
+/* Grows for as long as nothing was dropped; what is refused once is the bound from then on. */
+static void grow(struct cf_spool *s, size_t want)
+{
+    while (s->size < s->bound && s->end - s->origin + want > s->size) {
+        uint64_t size = s->size > 0 ? s->size * 2 : CF_SPOOL_BYTES_MIN;
+        if (size > s->bound)
+            size = s->bound;
+        if (resize(s, size))
+            continue;
+        if (s->size > 0)
+            s->bound = s->size;
+        return;
+    }
+}
+
+static void drop_piece(struct cf_spool *s, uint64_t bytes)
+{
+    struct cf_piece *p = piece_at(s, s->first);
+    struct cf_piece part = *p;
+    if (bytes < p->len)
+        part.len = (uint32_t)bytes;
+    s->dropping(s->arg, &part);
+    p->at += part.len;
+    p->exec_at += part.len;
+    p->stream_at += part.len;
+    p->len -= part.len;
+    s->begin = p->at;
+    if (p->len == 0)
+        s->first++;
+}
+
+/* Drops from the front until `want` more bytes fit. */
+static void make_room(struct cf_spool *s, size_t want)
+{
+    while (s->first != s->next && s->end - s->begin + want > s->size)
+        drop_piece(s, s->end - s->begin + want - s->size);
+    if (s->first == s->next)
+        s->begin = s->end;
+}
+
+/* ---- the index ---- */
+
+static bool grow_index(struct cf_spool *s)
+{
+    uint32_t capacity = s->capacity > 0 ? s->capacity * 2 : PIECES_FIRST;
+    struct cf_piece *pieces = capacity <= CF_SPOOL_PIECES_MAX ? malloc(capacity * sizeof *pieces) : NULL;
+    if (pieces == NULL)
+        return false;
+    for (uint64_t i = s->first; i != s->next; i++)
+        pieces[i & (capacity - 1)] = *piece_at(s, i);
+    free(s->pieces);
+    s->pieces = pieces;
+    s->capacity = capacity;
+    return true;
+}
+
+static bool follows(const struct cf_piece *last, const struct cf_piece *p)
+{
+    return last->exec == p->exec && last->stream == p->stream && last->late == p->late && last->at + last->len == p->at &&
+           (p->late || (last->exec_at + last->len == p->exec_at && last->stream_at + last->len == p->stream_at)) &&
+           last->len + p->len <= PIECE_MAX;
+}
+
+/* Notes that `source->len` bytes from source->at on are in the ring. */
+static void note(struct cf_spool *s, const struct cf_piece *source)
+{
+    s->end = source->at + source->len;
+    if (s->first != s->next && follows(piece_at(s, s->next - 1), source)) {
+        piece_at(s, s->next - 1)->len += source->len;
+        return;
+    }
+    if (s->next - s->first == s->capacity && !grow_index(s)) {
+        if (s->capacity == 0) {         /* no memory for the first: as if it had been dropped at once */
+            s->begin = s->end;
+            return;
+        }
+        drop_piece(s, PIECE_MAX);
+    }
+    *piece_at(s, s->next++) = *source;
+}
+
+/* ---- writing ---- */
+
+uint64_t cf_spool_room(const struct cf_spool *s)
+{
+    uint64_t most = s->bound / 4 < HOLD_WINDOW ? s->bound / 4 : HOLD_WINDOW, room = UINT64_MAX;
+    const struct cf_cursor *c;
+    LIST_FOREACH(c, &s->holders, link) {
+        uint64_t behind = c->passed < s->end ? s->end - c->passed : 0;
+        if (behind >= most)
+            return 0;
+        if (most - behind < room)
+            room = most - behind;
+    }
+    return room;
+}
+
+size_t cf_spool_pipe_bytes(const struct cf_spool *s)
+{
+    return s->bound / 8 < PIPE_BYTES ? (size_t)(s->bound / 8) : PIPE_BYTES;
+}
+
+/* Bytes for which there is no memory are counted, and what was kept goes with them: nothing in the ring is ever out of order. */
+static void lose(struct cf_spool *s, size_t len)
+{
+    s->begin = s->end += len;
+    s->first = s->next;
+    s->origin = s->end;                 /* so that the next byte lies at the ring's first place */
+}
+
+static ssize_t lose_from(struct cf_spool *s, int fd, size_t most)
+{
+    char nowhere[4096];
+    ssize_t n = read(fd, nowhere, most < sizeof nowhere ? most : sizeof nowhere);
+    if (n > 0)
+        lose(s, (size_t)n);
+    return n;
+}
+
+/* The place for the next bytes, of which there are at most *len, and fewer where the ring ends. */
+static bool find_place(struct cf_spool *s, size_t *len, size_t *ret_place)
+{
+    grow(s, *len);
+    if (s->size == 0)
+        return false;
+    size_t place = *ret_place = place_of(s, s->end);
+    if (*len > s->size - place)
+        *len = (size_t)(s->size - place);
+    return place > 0 || lseek(s->fd, 0, SEEK_SET) == 0;
+}
+
+ssize_t cf_spool_splice(struct cf_spool *s, int fd, const struct cf_piece *from, size_t most)
+{
+    struct cf_piece source = *from;
+    size_t place;
+    int there;
+    /* Only what is really there makes older bytes go. */
+    if (s->end - s->begin + most > s->size && ioctl(fd, FIONREAD, &there) == 0 && there > 0 && (size_t)there < most)
+        most = (size_t)there;
+    if (!find_place(s, &most, &place))
+        return lose_from(s, fd, most);
+    make_room(s, most);
+    ssize_t n;
+    do
+        n = splice(fd, NULL, s->fd, NULL, most, SPLICE_F_NONBLOCK);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno != EAGAIN)
+        return lose_from(s, fd, most);
+    if (n <= 0)
+        return n;
+    source.at = s->end;
+    source.len = (uint32_t)n;
+    note(s, &source);
+    return n;
+}
+
+void cf_spool_add(struct cf_spool *s, const struct cf_piece *from, const char *data, size_t len)
+{
+    struct cf_piece source = *from;
+    while (len > 0) {
+        size_t part = len, place;
+        ssize_t n = -1;
+        if (find_place(s, &part, &place)) {
+            make_room(s, part);
+            n = write(s->fd, data, part);
+        }
+        if (n > 0) {
+            part = (size_t)n;
+            source.at = s->end;
+            source.len = (uint32_t)part;
+            note(s, &source);
+        } else {
+            lose(s, part);
+        }
+        data += part;
+        len -= part;
+        source.exec_at += part;
+        source.stream_at += part;
+    }
+}
+
+/* ---- reading ---- */
+
+uint64_t cf_spool_begin(const struct cf_spool *s)
+{
+    return s->begin;
+}
+
+uint64_t cf_spool_end(const struct cf_spool *s)
+{
+    return s->end;
+}
+
+const char *cf_spool_bytes(const struct cf_spool *s, uint64_t at, size_t len, size_t *ret_len)
+{
+    size_t place = place_of(s, at);
+    uint64_t most = s->end - at < s->size - place ? s->end - at : s->size - place;
+    *ret_len = len < most ? len : (size_t)most;
+    return s->map + place;
+}
+
+static bool wants(const struct cf_cursor *c, const struct cf_piece *p)
+{
+    if (c->exec == 0)
+        return true;
+    return p->exec == c->exec && !p->late && (!c->one_stream || p->stream == c->stream);
+}
+
+uint64_t cf_cursor_offset(const struct cf_cursor *c, const struct cf_piece *p)
+{
+    return c->exec == 0 ? p->at : c->one_stream ? p->stream_at : p->exec_at;
+}
+
+enum cf_next cf_cursor_next(struct cf_cursor *c, const struct cf_spool *s, size_t most, struct cf_piece *ret, uint64_t *ret_gap)
+{
+    uint64_t i = c->piece > s->first ? c->piece : s->first;
+    for (; i < s->next; i++) {
+        const struct cf_piece *p = piece_at(s, i);
+        uint64_t at = cf_cursor_offset(c, p);
+        if (!wants(c, p) || at + p->len <= c->since)
+            continue;
+        c->piece = i;
+        c->passed = p->at;
+        if (at > c->since) {
+            *ret_gap = at - c->since;
+            c->since = at;
+            return CF_NEXT_GAP;
+        }
+        uint64_t skip = c->since - at;
+        *ret = *p;
+        ret->at += skip;
+        ret->exec_at += skip;
+        ret->stream_at += skip;
+        ret->len -= (uint32_t)skip;
+        if (ret->len > most)
+            ret->len = (uint32_t)most;
+        return CF_NEXT_BYTES;
+    }
+    /* The last piece may still grow. */
+    c->piece = s->next > s->first ? s->next - 1 : s->next;
+    c->passed = s->end;
+    if (c->exec == 0 && c->since < s->end) {
+        *ret_gap = s->end - c->since;
+        c->since = s->end;
+        return CF_NEXT_GAP;
+    }
+    return CF_NEXT_NONE;
+}
+
+void cf_cursor_take(struct cf_cursor *c, const struct cf_piece *piece, size_t len)
+{
+    c->since += len;
+    c->passed = piece->at + len;
+}
+
+void cf_spool_hold(struct cf_spool *s, struct cf_cursor *c)
+{
+    LIST_INSERT_HEAD(&s->holders, c, link);
+}
+
+void cf_spool_release(struct cf_spool *s, struct cf_cursor *c)
+{
+    (void)s;
+    LIST_REMOVE(c, link);
+}

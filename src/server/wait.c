@@ -1,0 +1,55 @@
+/* wait.c: a watch on a journal, and a timer. */
+#include "server/wait.h"
+
+#include <stdlib.h>
+
+struct wait {
+    struct cf_journal *journal;
+    struct cf_watch watch;
+    struct event *event;                /* made active by news, times out at the end */
+    cf_wait_look *look;
+    void *arg;
+};
+
+static void wake(void *arg)
+{
+    struct wait *w = arg;
+    event_active(w->event, EV_READ, 0);
+}
+
+static void release(struct wait *w)
+{
+    cf_journal_unwatch(w->journal, &w->watch);
+    cf_journal_unref(&w->journal);
+    event_free(w->event);
+    free(w);
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    struct wait *w = arg;
+    if (w->look(w->arg, (what & EV_TIMEOUT) != 0 || cf_journal_closed(w->journal)))
+        release(w);
+}
+
+int cf_wait(struct event_base *loop, struct cf_journal *journal, int64_t most_ns, cf_wait_look *look, void *arg)
+{
+    if (look(arg, most_ns <= 0 || cf_journal_closed(journal)))
+        return 0;
+    struct timeval most = { .tv_sec = most_ns / CF_NS_PER_S, .tv_usec = most_ns % CF_NS_PER_S / 1000 };
+    struct wait *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return -1;
+    *w = (struct wait){ .watch = { .wake = wake, .arg = w }, .look = look, .arg = arg };
+    w->event = event_new(loop, -1, EV_PERSIST, on_event, w);
+    if (w->event == NULL || event_add(w->event, &most) < 0) {
+        if (w->event != NULL)
+            event_free(w->event);
+        free(w);
+        return -1;
+    }
+    w->journal = cf_journal_ref(journal);
+    cf_journal_watch(journal, &w->watch);
+    return 0;
+}
