@@ -1,4 +1,5 @@
 /* calls_output.c: what was run and what it printed: the list, one command, the output from an offset on. */
+#include "server/archive.h"
 #include "server/calls.h"
 #include "server/exec_json.h"
 #include "server/sessions.h"
@@ -20,7 +21,7 @@ struct ask {
     bool of_exec;                       /* the answer describes the command as well */
 };
 
-/* Finds the session that the path names and its journal, or answers. */
+/* The journal of the session that the path names, also when that has ended; or an answer, and NULL. */
 static struct cf_journal *find_journal(struct cf_call *call)
 {
     struct cf_server *server = call->server;
@@ -29,15 +30,14 @@ static struct cf_journal *find_journal(struct cf_call *call)
     struct cf_journal *journal = NULL;
     cf_handle handle;
     int code = cf_sessions_find(server->sessions, call->id, call->now, &handle, &tomb, &error);
-    if (code == 0) {
-        journal = cf_sessions_journal(server->sessions, handle);
-        if (journal == NULL)
-            code = cf_error_set(&error, CF_E_NOT_READY, NULL, "the session is starting");
-        else
-            cf_journal_prune(journal, call->now.mono_ns);
-    }
-    if (code != 0)
+    if (code == 0 && (journal = cf_sessions_journal(server->sessions, handle)) == NULL)
+        cf_error_set(&error, CF_E_NOT_READY, NULL, "the session is starting");
+    if (code == CF_E_GONE)
+        journal = cf_archive_find(server->archive, call->id);
+    if (journal == NULL)
         cf_calls_fail(call, &error, tomb);
+    else
+        cf_journal_prune(journal, call->now.mono_ns);
     return journal;
 }
 
@@ -166,10 +166,8 @@ static int read_ask(struct ask *a, struct cf_journal *journal, struct cf_error *
         code = find_exec(journal, number, &a->spec.exec, error);
     if (code != 0)
         return code;
-    if (stream != NULL && number == 0)
-        return cf_error_set(error, CF_E_INVALID, "stream", "\"stream\" needs \"exec\", the number of a command");
-    if (stream != NULL && (!cf_stream_named(stream, &a->stream) || a->stream == CF_STREAM_TERMINAL))
-        return cf_error_set(error, CF_E_INVALID, "stream", "\"stream\" must be stdout or stderr");
+    if (stream != NULL && (!cf_stream_named(stream, &a->stream) || (a->stream == CF_STREAM_TERMINAL) != (number == 0)))
+        return cf_error_set(error, CF_E_INVALID, "stream", "\"stream\" must be stdout or stderr, with \"exec\", or terminal, without it");
     a->spec.stream = stream != NULL ? &a->stream : NULL;
     a->spec.since = (uint64_t)cf_call_int(call, "since", 0);
     if (call->accept == CF_ACCEPT_SSE && call->has_last_event)

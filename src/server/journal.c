@@ -11,6 +11,7 @@ struct cf_journal {
     struct cf_spool *spool;
     TAILQ_HEAD(cf_execs, cf_exec) execs;
     uint32_t count, last_number;
+    uint64_t terminal_bytes;
     LIST_HEAD(, cf_watch) watches;
     struct cf_watch *writer;
     bool held;                          /* the writer waits for cf_journal_moved */
@@ -182,11 +183,17 @@ ssize_t cf_journal_splice(struct cf_journal *j, int fd, const struct cf_origin *
     return n;
 }
 
-void cf_journal_add(struct cf_journal *j, enum cf_stream stream, const char *data, size_t len)
+void cf_journal_terminal(struct cf_journal *j, const char *data, size_t len)
 {
-    struct cf_piece source = { .stream = (uint8_t)stream };
+    const struct cf_piece source = { .stream = CF_STREAM_TERMINAL, .exec_at = j->terminal_bytes, .stream_at = j->terminal_bytes };
     cf_spool_add(j->spool, &source, data, len);
+    j->terminal_bytes += len;
     cf_journal_wake(j);
+}
+
+uint64_t cf_journal_terminal_bytes(const struct cf_journal *j)
+{
+    return j->terminal_bytes;
 }
 
 /* ---- those who wait ---- */

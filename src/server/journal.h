@@ -81,7 +81,9 @@ struct cf_origin {
 };
 /* Takes bytes out of a pipe, as cf_spool_splice; with `force` also when a reader is too far behind, which then may lose some. */
 ssize_t cf_journal_splice(struct cf_journal *journal, int fd, const struct cf_origin *origin, size_t most, bool force);
-void cf_journal_add(struct cf_journal *journal, enum cf_stream stream, const char *data, size_t len);
+/* Bytes that the session's terminal printed. */
+void cf_journal_terminal(struct cf_journal *journal, const char *data, size_t len);
+uint64_t cf_journal_terminal_bytes(const struct cf_journal *journal);
 
 void cf_journal_watch(struct cf_journal *journal, struct cf_watch *watch);
 void cf_journal_unwatch(struct cf_journal *journal, struct cf_watch *watch);

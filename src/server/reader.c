@@ -51,6 +51,8 @@ static size_t torn(const char *bytes, size_t len)
 /* All that was wanted up to now, kept or gone. */
 static uint64_t total(const struct cf_reader *r)
 {
+    if (r->exec == NULL && r->cursor.one_stream)
+        return cf_journal_terminal_bytes(r->journal);
     if (r->exec == NULL)
         return cf_spool_end(cf_journal_spool(r->journal));
     return r->cursor.one_stream ? r->exec->stream_bytes[r->cursor.stream] : r->exec->bytes;

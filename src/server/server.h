@@ -9,6 +9,7 @@
 
 #include <event2/event.h>
 
+struct cf_archive;
 struct cf_http;
 struct cf_pool;
 struct cf_sessions;
@@ -28,6 +29,7 @@ struct cf_server {
     struct cf_sessions *sessions;
     struct cf_sweep *sweep;
     struct cf_tombs *tombs;
+    struct cf_archive *archive;
     struct cf_metrics metrics;
     struct event *renew_timer;
     struct event *term_event, *int_event, *shutdown_timer;

@@ -1,5 +1,6 @@
 /* sessions_end.c: how a session ends: decided once, proven by the keeper, remembered in a tombstone. */
 #include "base/log.h"
+#include "server/archive.h"
 #include "server/sessions_private.h"
 #include "server/shells.h"
 
@@ -148,6 +149,8 @@ static void close_journal(struct session *s, const struct cf_tomb *tomb)
         cf_buf_reset(&text);
     cf_journal_close(cf_shell_journal(s->shell), &text);
     cf_buf_free(&text);
+    if (tomb != NULL)
+        cf_archive_add(s->all->server->archive, tomb->id, cf_shell_journal(s->shell), tomb->ended_mono_ns);
 }
 
 /* Only now is it ended. */

@@ -2,6 +2,7 @@
 #include "server/setup.h"
 
 #include "base/fd.h"
+#include "server/archive.h"
 #include "server/driver.h"
 #include "server/http.h"
 #include "server/identity.h"
@@ -184,7 +185,8 @@ static int open_sessions(struct cf_server *server, struct cf_error *error)
     server->pool = cf_pool_new(server->loop, (size_t)server->settings.warm_pool, start_warm, drop_warm, server);
     server->sessions = cf_sessions_new(server, server->shells);
     server->sweep = cf_sweep_new(server);
-    if (server->pool == NULL || server->sessions == NULL || server->sweep == NULL)
+    server->archive = cf_archive_new(server->loop, server->settings.exec_retention, &server->host.budget);
+    if (server->archive == NULL || server->pool == NULL || server->sessions == NULL || server->sweep == NULL)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     return 0;
 }
@@ -268,6 +270,7 @@ void cf_teardown(struct cf_server *server)
     cf_sessions_free(&server->sessions);
     cf_pool_free(&server->pool);
     cf_shells_free(&server->shells);
+    cf_archive_free(&server->archive);
     cf_pace_free(&server->host.pace);
     cf_shutdown_free(server);
     if (server->renew_timer != NULL)

@@ -305,13 +305,13 @@ const char *cf_spool_bytes(const struct cf_spool *s, uint64_t at, size_t len, si
 static bool wants(const struct cf_cursor *c, const struct cf_piece *p)
 {
     if (c->exec == 0)
-        return true;
+        return !c->one_stream || p->stream == c->stream;
     return p->exec == c->exec && !p->late && (!c->one_stream || p->stream == c->stream);
 }
 
 uint64_t cf_cursor_offset(const struct cf_cursor *c, const struct cf_piece *p)
 {
-    return c->exec == 0 ? p->at : c->one_stream ? p->stream_at : p->exec_at;
+    return c->one_stream ? p->stream_at : c->exec == 0 ? p->at : p->exec_at;
 }
 
 enum cf_next cf_cursor_next(struct cf_cursor *c, const struct cf_spool *s, size_t most, struct cf_piece *ret, uint64_t *ret_gap)
@@ -342,7 +342,7 @@ enum cf_next cf_cursor_next(struct cf_cursor *c, const struct cf_spool *s, size_
     /* The last piece may still grow. */
     c->piece = s->next > s->first ? s->next - 1 : s->next;
     c->passed = s->end;
-    if (c->exec == 0 && c->since < s->end) {
+    if (c->exec == 0 && !c->one_stream && c->since < s->end) {
         *ret_gap = s->end - c->since;
         c->since = s->end;
         return CF_NEXT_GAP;

@@ -61,7 +61,8 @@ uint64_t cf_spool_end(const struct cf_spool *spool);
  * bytes come. */
 const char *cf_spool_bytes(const struct cf_spool *spool, uint64_t at, size_t len, size_t *ret_len);
 
-/* What a reader wants: all (exec 0), a command's, or one stream of it.  Its offsets count what it wants. */
+/* What a reader wants: all (exec 0), a command's, or one stream of it; with exec 0 one stream is the terminal's.  Its offsets count what
+ * it wants. */
 struct cf_cursor {
     uint32_t exec;
     bool one_stream;
