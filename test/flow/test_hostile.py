@@ -142,7 +142,7 @@ def _():
             ("/v1/sessions", {"env": {"A B": "x"}}, "invalid", "env"), ("/v1/sessions", {"env": {"a;touch /tmp/x": "x"}}, "invalid", "env"),
             ("/v1/sessions", {"env": {"A": "x\0y"}}, "invalid", "env"), ("/v1/sessions", {"env": {f"V{i}": "" for i in range(257)}}, "invalid", "env"),
             ("/v1/sessions", {"idle_timeout": True}, "invalid", "idle_timeout"), ("/v1/sessions", {"idle_timeout": "soon"}, "invalid", "idle_timeout"),
-            (f"/v1/sessions/{shared['session']}/exec", {"command": "touch /tmp/no", "stdin": "x"}, "unknown_field", "stdin"),
+            (f"/v1/sessions/{shared['session']}/exec", {"command": "touch /tmp/no", "stdout": "x"}, "unknown_field", "stdout"),
             (f"/v1/sessions/{shared['session']}/exec", {"command": 7}, "invalid", "command"),
             (f"/v1/sessions/{shared['session']}/exec", {"command": "true", "timeout": []}, "invalid", "timeout"),
             (f"/v1/sessions/{shared['session']}/heartbeat", {"x": 1}, "unknown_field", "x")):
