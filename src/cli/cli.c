@@ -84,13 +84,34 @@ int cf_cli_connect(struct cf_cli *cli)
     return cli->client ? 0 : cf_cli_fail(cli, &error);
 }
 
+const struct cf_flag *cf_cli_flag(const struct cf_cli *cli, enum cf_op op, const char *name)
+{
+    for (size_t i = 0; i < cli->flag_count; i++)
+        if (cli->flags[i].param->op == op && strcmp(cli->flags[i].param->name, name) == 0)
+            return &cli->flags[i];
+    return NULL;
+}
+
+bool cf_cli_says(const struct cf_cli *cli, enum cf_op op, const char *name)
+{
+    const struct cf_flag *flag = cf_cli_flag(cli, op, name);
+
+    return flag && flag->number != 0;
+}
+
 int cf_cli_call(struct cf_cli *cli, enum cf_op op, const char *id, struct cf_exchange *ret)
+{
+    return cf_cli_call_with(cli, op, id, 0, NULL, ret);
+}
+
+int cf_cli_call_with(struct cf_cli *cli, enum cf_op op, const char *id, uint32_t number, const struct cf_extra *extra,
+                     struct cf_exchange *ret)
 {
     const char *raw;
     size_t len;
     int status;
 
-    cf_request_make(cli, op, id, NULL, ret);
+    cf_request_make(cli, op, id, number, extra, ret);
     if ((status = cf_cli_connect(cli)) != 0)
         return status;
     cf_client_perform(cli->client, ret, 1, -1);
@@ -125,8 +146,11 @@ static int write_all(int fd, const char *data, size_t len)
 
 int cf_cli_write(struct cf_cli *cli, int fd, const void *data, size_t len)
 {
-    if (write_all(fd, data, len) == 0)
-        return 0;
+    return write_all(fd, data, len) == 0 ? 0 : cf_cli_cannot_write(cli, fd);
+}
+
+int cf_cli_cannot_write(struct cf_cli *cli, int fd)
+{
     if (errno == EPIPE)
         cli->gone_pipe = true;
     else

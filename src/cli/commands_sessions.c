@@ -132,7 +132,7 @@ int cf_verb_show(struct cf_cli *cli)
 
     if (status != 0)
         return status;
-    cf_request_make(cli, CF_OP_show, cli->words[0], NULL, &x);
+    cf_request_make(cli, CF_OP_show, cli->words[0], 0, NULL, &x);
     cf_client_perform(cli->client, &x, 1, -1);
     tombstone = json_object_get(json_object_get(x.root, "error"), "session");
     if (x.error.code == CF_E_GONE && tombstone && !cli->json) {
@@ -190,7 +190,7 @@ int cf_verb_end(struct cf_cli *cli)
         return cf_cli_fail(cli, &error);
     }
     for (size_t i = 0; i < count; i++)
-        cf_request_make(cli, CF_OP_end, cli->words[i], NULL, &all[i]);
+        cf_request_make(cli, CF_OP_end, cli->words[i], 0, NULL, &all[i]);
     cf_client_perform(cli->client, all, count, -1);
     for (size_t i = 0; i < count; i++) {
         int one = all[i].error.code < 0 ? cf_cli_fail_exchange(cli, &all[i]) : 0;

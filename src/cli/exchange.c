@@ -1,5 +1,7 @@
 #include "cli/client.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define PATH_BYTES 8000u
@@ -17,22 +19,24 @@ static void escape(struct cf_buf *out, const char *text)
     }
 }
 
-void cf_exchange_init(struct cf_exchange *x, enum cf_op op, const char *id)
+void cf_exchange_init(struct cf_exchange *x, enum cf_op op, const char *id, uint32_t number)
 {
-    const char *path = cf_ops_row(op)->path, *hole = strstr(path, "{id}");
+    const char *path = cf_ops_row(op)->path, *hole;
 
     memset(x, 0, sizeof *x);
     x->op = op;
     cf_buf_init(&x->path, PATH_BYTES);
     cf_buf_init(&x->body, BODY_BYTES);
     cf_buf_init(&x->reply, CF_REPLY_MAX);
-    if (!hole) {
-        cf_buf_puts(&x->path, path);
-        return;
+    while ((hole = strchr(path, '{'))) {
+        cf_buf_append(&x->path, path, (size_t)(hole - path));
+        if (strncmp(hole, "{id}", 4) == 0)
+            escape(&x->path, id);
+        else
+            cf_buf_printf(&x->path, "%" PRIu32, number);
+        path = strchr(hole, '}') + 1;
     }
-    cf_buf_append(&x->path, path, (size_t)(hole - path));
-    escape(&x->path, id);
-    cf_buf_puts(&x->path, hole + strlen("{id}"));
+    cf_buf_puts(&x->path, path);
 }
 
 void cf_exchange_query(struct cf_exchange *x, const char *name, const char *value)
@@ -41,6 +45,14 @@ void cf_exchange_query(struct cf_exchange *x, const char *name, const char *valu
     escape(&x->path, name);
     cf_buf_putc(&x->path, '=');
     escape(&x->path, value);
+}
+
+void cf_exchange_query_int(struct cf_exchange *x, const char *name, int64_t value)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%" PRId64, value);
+    cf_exchange_query(x, name, text);
 }
 
 void cf_exchange_free(struct cf_exchange *x)
@@ -117,4 +129,39 @@ const char *cf_exchange_raw(const struct cf_exchange *x, const char *name, size_
         p = skip_space(value_end(value, end), end, ",");
     }
     return NULL;
+}
+
+/* One operation answers with text. */
+static bool answers_text(enum cf_op op)
+{
+    return op == CF_OP_metrics;
+}
+
+/* Terminal output may hold NULs, which JSON has as \u0000. */
+void cf_exchange_understand(struct cf_exchange *x, const char *name, const char *type)
+{
+    const json_t *error;
+    const char *status, *code, *message, *field;
+
+    if (answers_text(x->op) && x->http == 200 && type && strncmp(type, "text/plain", 10) == 0)
+        return;
+    if (x->reply.len > 0)
+        x->root = json_loadb(x->reply.data, x->reply.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+    status = json_string_value(json_object_get(x->root, "status"));
+    x->data = json_object_get(x->root, "data");
+    if (status && strcmp(status, "success") == 0 && x->data && x->http >= 200 && x->http < 300)
+        return;
+    x->data = NULL;
+    error = json_object_get(x->root, "error");
+    code = json_string_value(json_object_get(error, "code"));
+    message = json_string_value(json_object_get(error, "message"));
+    field = json_string_value(json_object_get(error, "field"));
+    if (!status || !code) {
+        cf_error_set(&x->error, CF_E_UNAVAILABLE, NULL, "what answers at %s with HTTP status %ld is no curfew server",
+                     name, x->http);
+        return;
+    }
+    x->answered_error = true;
+    cf_error_set(&x->error, cf_error_from_name(code), field, "%s",
+                 message ? message : cf_error_text(cf_error_from_name(code)));
 }

@@ -64,11 +64,18 @@ static void flag_left(const struct cf_param_row *param, char *text, size_t size)
 {
     static const char *const values[] = {
         [CF_PARAM_TEXT] = " TEXT", [CF_PARAM_INT] = " N", [CF_PARAM_DURATION] = " DURATION", [CF_PARAM_BOOL] = "",
-        [CF_PARAM_MAP] = " NAME=VALUE", [CF_PARAM_SCREEN] = " COLSxROWS",
+        [CF_PARAM_MAP] = " NAME=VALUE", [CF_PARAM_SCREEN] = "[=COLSxROWS]",
     };
     struct cf_flag_name name = cf_opts_dashes(param->name);
+    const char *letter = strcmp(param->name, "input") == 0 ? "-i, " : "";
 
-    snprintf(text, size, param->type == CF_PARAM_BOOL ? "--[no-]%s%s" : "--%s%s", name.text, values[param->type]);
+    snprintf(text, size, "%s--%s%s%s", letter, param->type == CF_PARAM_BOOL ? "[no-]" : "", name.text,
+             values[param->type]);
+}
+
+static void own_left(const struct cf_own_flag *own, char *text, size_t size)
+{
+    snprintf(text, size, "--%s%s%s", own->name, own->value ? " " : "", own->value ? own->value : "");
 }
 
 static void flag_help(const struct cf_param_row *param, char *text, size_t size)
@@ -80,7 +87,6 @@ static void flag_help(const struct cf_param_row *param, char *text, size_t size)
         snprintf(text, size, "%s (%lld to %lld bytes)", param->help, min, max);
         return;
     case CF_PARAM_INT:
-    case CF_PARAM_SCREEN:
         snprintf(text, size, "%s (%lld to %lld)", param->help, min, max);
         return;
     case CF_PARAM_DURATION:
@@ -88,6 +94,10 @@ static void flag_help(const struct cf_param_row *param, char *text, size_t size)
         return;
     case CF_PARAM_MAP:
         snprintf(text, size, "%s (may be given %lld times)", param->help, max);
+        return;
+    case CF_PARAM_SCREEN:
+        snprintf(text, size, "%s (each %lld to %lld; those of this terminal, else 80x24, when no size is given)",
+                 param->help, min, max);
         return;
     case CF_PARAM_BOOL:
         break;
@@ -110,7 +120,7 @@ void cf_help_program(struct cf_buf *out)
         item(out, globals[i].flag, globals[i].help, FLAG_INDENT);
     item(out, "--version", "print the version of the command line", FLAG_INDENT);
     cf_buf_puts(out, "\nExit statuses:\n");
-    cf_status_each(out, status_line);
+    cf_status_list(out, CF_STATUSES_PLAIN, status_line);
     cf_buf_puts(out, "\ncurfew SUBCOMMAND --help tells more about one; curfew(1) is the manual page.\n");
 }
 
@@ -135,15 +145,14 @@ void cf_help_verb(struct cf_buf *out, const struct cf_verb *verb)
         flag_help(param, text, sizeof text);
         item(out, left, text, FLAG_INDENT);
     }
-    if (verb->keep)
-        item(out, "--keep", "leave the session and print its id on standard error", FLAG_INDENT);
+    for (const struct cf_own_flag *own = verb->own; own && own->name; own++) {
+        own_left(own, left, sizeof left);
+        item(out, left, own->help, FLAG_INDENT);
+    }
     for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
         item(out, globals[i].flag, globals[i].help, FLAG_INDENT);
     cf_buf_puts(out, "\nExit statuses:\n");
-    if (verb->command)
-        cf_status_command(out, status_line);
-    else
-        cf_status_each(out, status_line);
+    cf_status_list(out, verb->statuses, status_line);
 }
 
 /* man(7): a backslash and a hyphen are escaped, and so is what would begin a request. */
@@ -193,8 +202,10 @@ static void roff_verb(struct cf_buf *out, const struct cf_verb *verb)
         flag_help(param, text, sizeof text);
         roff_item(out, left, text);
     }
-    if (verb->keep)
-        roff_item(out, "--keep", "leave the session and print its id on standard error");
+    for (const struct cf_own_flag *own = verb->own; own && own->name; own++) {
+        own_left(own, left, sizeof left);
+        roff_item(out, left, own->help);
+    }
 }
 
 static void roff_status(struct cf_buf *out, const char *number, const char *text)
@@ -215,8 +226,8 @@ void cf_help_man(struct cf_buf *out)
                      "These stand before or after the subcommand, and before a command that is to be run.\n");
     for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
         roff_item(out, globals[i].flag, globals[i].help);
-    cf_buf_puts(out, ".SH EXIT STATUS\nOf\n.BR \"curfew exec\" \" and \" \"curfew run\" :\n");
-    cf_status_command(out, roff_status);
+    cf_buf_puts(out, ".SH EXIT STATUS\nOf\n.BR \"curfew exec\" , \" curfew run\" \" and \" \"curfew wait\" :\n");
+    cf_status_list(out, CF_STATUSES_COMMAND, roff_status);
     cf_buf_puts(out, ".PP\nOf the other subcommands:\n");
-    cf_status_each(out, roff_status);
+    cf_status_list(out, CF_STATUSES_PLAIN, roff_status);
 }

@@ -14,7 +14,8 @@ enum cf_op {
 };
 
 enum cf_param_where { CF_PARAM_BODY, CF_PARAM_QUERY };
-enum cf_param_type { CF_PARAM_TEXT, CF_PARAM_INT, CF_PARAM_DURATION, CF_PARAM_BOOL, CF_PARAM_MAP, CF_PARAM_SCREEN };
+enum cf_param_type { CF_PARAM_TEXT, CF_PARAM_INT, CF_PARAM_DURATION, CF_PARAM_BOOL, CF_PARAM_MAP,
+                     CF_PARAM_SCREEN };
 
 struct cf_op_row {
     const char *name, *method, *path;

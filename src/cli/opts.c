@@ -1,9 +1,5 @@
 #include "cli/opts.h"
 
-#include "base/clock.h"
-#include "base/text.h"
-
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +16,20 @@ struct cf_flag_name cf_opts_dashes(const char *name)
     return flag;
 }
 
+/* Whether `name` is one of the words of `list`. */
+static bool hidden(const char *list, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (const char *at = list; (at = strstr(at, name)); at += len)
+        if ((at == list || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
+            return true;
+    return false;
+}
+
 bool cf_opts_is_flag(const struct cf_verb *verb, const struct cf_param_row *param)
 {
-    if (verb->command && param->op == CF_OP_exec && strcmp(param->name, "command") == 0)
+    if (verb->hides && hidden(verb->hides, param->name))
         return false;
     for (int i = 0; i < CF_VERB_OPS; i++)
         if (verb->ops[i] == (int)param->op)
@@ -49,85 +56,6 @@ static const struct cf_param_row *param_find(const struct cf_verb *verb, const c
     return NULL;
 }
 
-static int out_of_range(const struct cf_param_row *param, const char *text, const char *what, struct cf_error *error)
-{
-    return cf_error_set(error, CF_E_INVALID, param->name, "--%s must be %s from %lld to %lld, not \"%s\"",
-                        cf_opts_dashes(param->name).text, what,
-                        (long long)param->min, (long long)param->max, text);
-}
-
-static int read_bool(const struct cf_param_row *param, const char *text, int64_t *ret, struct cf_error *error)
-{
-    static const char *const words[][2] = {{"true", "false"}, {"1", "0"}, {"yes", "no"}, {"on", "off"}};
-
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        for (int j = 0; j < 2; j++)
-            if (strcmp(text, words[i][j]) == 0) {
-                *ret = j == 0;
-                return 0;
-            }
-    return cf_error_set(error, CF_E_INVALID, param->name, "--%s must be true or false, not \"%s\"",
-                        cf_opts_dashes(param->name).text, text);
-}
-
-static int read_map(const struct cf_param_row *param, const char *text, struct cf_error *error)
-{
-    const char *equals = strchr(text, '=');
-
-    if (!equals || equals == text)
-        return cf_error_set(error, CF_E_INVALID, param->name, "--%s must be NAME=VALUE, not \"%s\"",
-                            cf_opts_dashes(param->name).text, text);
-    return 0;
-}
-
-/* COLSxROWS; both become one number, the columns in its upper half. */
-static int read_screen(const struct cf_param_row *param, const char *text, int64_t *ret, struct cf_error *error)
-{
-    char *cols_end, *rows_end;
-    long long cols = strtoll(text, &cols_end, 10), rows = 0;
-
-    if (*cols_end == 'x')
-        rows = strtoll(cols_end + 1, &rows_end, 10);
-    if (*cols_end != 'x' || *rows_end || text[strspn(text, "0123456789x")] || cols < param->min || cols > param->max ||
-        rows < param->min || rows > param->max)
-        return out_of_range(param, text, "COLSxROWS, such as 80x24, each", error);
-    *ret = cols << 32 | rows;
-    return 0;
-}
-
-static int read_value(const struct cf_param_row *param, const char *text, int64_t *ret, struct cf_error *error)
-{
-    size_t len = strlen(text);
-    char *end;
-
-    if (!cf_text_is_utf8(text, len))
-        return cf_error_set(error, CF_E_INVALID, param->name, "--%s must be UTF-8 text",
-                            cf_opts_dashes(param->name).text);
-    switch (param->type) {
-    case CF_PARAM_BOOL:
-        return read_bool(param, text, ret, error);
-    case CF_PARAM_MAP:
-        return read_map(param, text, error);
-    case CF_PARAM_SCREEN:
-        return read_screen(param, text, ret, error);
-    case CF_PARAM_TEXT:
-        if (len < (size_t)param->min || len > (size_t)param->max)
-            return out_of_range(param, text, "text with a length in bytes", error);
-        return 0;
-    case CF_PARAM_DURATION:
-        if (cf_duration_parse(text, ret) < 0 || *ret < param->min * CF_NS_PER_S || *ret > param->max * CF_NS_PER_S)
-            return out_of_range(param, text, "a duration (90, 10m, 1h30m) in seconds", error);
-        return 0;
-    case CF_PARAM_INT:
-        errno = 0;
-        *ret = strtoll(text, &end, 10);
-        if (errno || end == text || *end || *ret < param->min || *ret > param->max)
-            return out_of_range(param, text, "a number", error);
-        return 0;
-    }
-    return cf_error_set(error, CF_E_INTERNAL, param->name, "unknown type");
-}
-
 /* The last one counts, except for maps, of which each gives an entry (and the last of one NAME counts). */
 static bool replaces(const struct cf_flag *old, const struct cf_param_row *param, const char *text)
 {
@@ -145,7 +73,7 @@ static int flag_add(struct cf_cli *cli, const struct cf_param_row *param, const 
 {
     struct cf_flag flag = {.param = param, .text = text};
     size_t at = 0, entries = 0;
-    int rc = read_value(param, text, &flag.number, error);
+    int rc = cf_opts_read(param, text, &flag.number, error);
 
     if (rc < 0)
         return rc;
@@ -205,10 +133,35 @@ static int unknown_flag(const struct cf_cli *cli, const char *name, struct cf_er
     for (size_t i = 0; cli->verb && (param = cf_ops_param(i)); i++)
         if (cf_opts_is_flag(cli->verb, param))
             consider(name, param->name, &best, &near);
+    for (const struct cf_own_flag *own = cli->verb ? cli->verb->own : NULL; own && own->name; own++)
+        consider(name, own->name, &best, &near);
     if (!near)
         return cf_error_set(error, CF_E_INVALID, NULL, "unknown option --%s", name);
     return cf_error_set(error, CF_E_INVALID, NULL, "unknown option --%s; did you mean --%s?", name,
                         cf_opts_dashes(near).text);
+}
+
+static const struct cf_own_flag *own_find(const struct cf_verb *verb, const char *name)
+{
+    for (const struct cf_own_flag *own = verb ? verb->own : NULL; own && own->name; own++)
+        if (same_name(name, own->name))
+            return own;
+    return NULL;
+}
+
+static int own_add(struct cf_cli *cli, const struct cf_own_flag *own, const char *value, struct cf_error *error)
+{
+    if (!value)
+        return cf_error_set(error, CF_E_INVALID, own->name, "--%s needs a value", own->name);
+    cli->own[own - cli->verb->own] = value;
+    return 0;
+}
+
+const char *cf_opts_own(const struct cf_cli *cli, const char *name)
+{
+    const struct cf_own_flag *own = own_find(cli->verb, name);
+
+    return own ? cli->own[own - cli->verb->own] : NULL;
 }
 
 /* One flag of the verb.  `next` is the word that follows, which *ret_value_taken says was used. */
@@ -217,10 +170,13 @@ static int verb_take(struct cf_cli *cli, const char *name, const char *value, bo
 {
     const struct cf_param_row *param = cli->verb ? param_find(cli->verb, name) : NULL;
 
+    const struct cf_own_flag *own = own_find(cli->verb, name);
+    int cols, rows;
+
     *ret_value_taken = false;
-    if (cli->verb && cli->verb->keep && strcmp(name, "keep") == 0) {
-        cli->keep = true;
-        return 0;
+    if (own) {
+        *ret_value_taken = own->value != NULL;
+        return own_add(cli, own, own->value ? value : "", error);
     }
     if (!param && cli->verb && strncmp(name, "no-", 3) == 0) {
         param = param_find(cli->verb, name + 3);
@@ -232,7 +188,9 @@ static int verb_take(struct cf_cli *cli, const char *name, const char *value, bo
         return unknown_flag(cli, name, error);
     if (param->type == CF_PARAM_BOOL)
         return flag_add(cli, param, "true", error);
-    *ret_value_taken = true;
+    *ret_value_taken = param->type != CF_PARAM_SCREEN || (value && cf_opts_is_screen(value, &cols, &rows));
+    if (!*ret_value_taken)
+        return flag_add(cli, param, NULL, error);
     if (!value)
         return cf_error_set(error, CF_E_INVALID, param->name, "--%s needs a value", name);
     return flag_add(cli, param, value, error);
@@ -241,6 +199,7 @@ static int verb_take(struct cf_cli *cli, const char *name, const char *value, bo
 static int equals_take(struct cf_cli *cli, const char *name, const char *value, struct cf_error *error)
 {
     const struct cf_param_row *param = cli->verb ? param_find(cli->verb, name) : NULL;
+    const struct cf_own_flag *own = own_find(cli->verb, name);
     bool taken;
     int rc = global_take(cli, name, value, &taken, error);
 
@@ -248,7 +207,9 @@ static int equals_take(struct cf_cli *cli, const char *name, const char *value, 
         return rc;
     if (param)
         return flag_add(cli, param, value, error);
-    if (rc == 0 || strcmp(name, "keep") == 0)
+    if (own && own->value)
+        return own_add(cli, own, value, error);
+    if (rc == 0 || own)
         return cf_error_set(error, CF_E_INVALID, NULL, "--%s takes no value", name);
     return unknown_flag(cli, name, error);
 }
@@ -263,6 +224,8 @@ static int option_take(struct cf_cli *cli, int argc, char **argv, int *at, struc
 
     if (strcmp(word, "-h") == 0)
         word = "--help";
+    if (strcmp(word, "-i") == 0 && cli->verb && param_find(cli->verb, "input"))
+        word = "--input";
     if (word[1] != '-')
         return cf_error_set(error, CF_E_INVALID, NULL, "unknown option %s", word);
     if (snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - word - 2) : (int)strlen(word),
@@ -321,6 +284,7 @@ int cf_opts_verb(struct cf_cli *cli, struct cf_verb *verb, int argc, char **argv
 static int words_check(const struct cf_cli *cli, struct cf_error *error)
 {
     const struct cf_verb *verb = cli->verb;
+    int most = verb->command || verb->ids_max < 0 ? -1 : verb->ids_max + verb->words_max;
 
     if (cli->help)
         return 0;
@@ -328,11 +292,13 @@ static int words_check(const struct cf_cli *cli, struct cf_error *error)
         return cf_error_set(error, CF_E_INVALID, NULL, "--url and --socket exclude each other");
     if (cli->word_count < verb->ids_min)
         return cf_error_set(error, CF_E_INVALID, NULL, "a session id is missing");
+    if (cli->word_count < verb->ids_min + verb->words_min)
+        return cf_error_set(error, CF_E_INVALID, NULL, "%s is missing", verb->word);
     if (verb->command && cli->word_count == verb->ids_min)
         return cf_error_set(error, CF_E_INVALID, NULL, "a command is missing");
-    if (!verb->command && verb->ids_max >= 0 && cli->word_count > verb->ids_max)
-        return cf_error_set(error, CF_E_INVALID, NULL, "\"%s\" is one argument too many", cli->words[verb->ids_max]);
-    for (int i = 0; i < cli->word_count && (!verb->command || i < verb->ids_max); i++)
+    if (most >= 0 && cli->word_count > most)
+        return cf_error_set(error, CF_E_INVALID, NULL, "\"%s\" is one argument too many", cli->words[most]);
+    for (int i = 0; i < cli->word_count && (verb->ids_max < 0 || i < verb->ids_max); i++)
         if (cli->words[i][0] == '\0' || strlen(cli->words[i]) > 127)
             return cf_error_set(error, CF_E_INVALID, NULL, "a session id has 1 to 127 bytes");
     return 0;

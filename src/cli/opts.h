@@ -21,7 +21,16 @@ struct cf_flag_name {
 };
 struct cf_flag_name cf_opts_dashes(const char *name);
 
-/* Whether a parameter is a flag of the verb (and not given by a word, as the command of exec is). */
+/* What a flag of the verb's own was given: NULL when it was not, "" when it takes no value. */
+const char *cf_opts_own(const struct cf_cli *cli, const char *name);
+
+/* Reads a flag's value as its row says (see struct cf_flag); `text` is NULL for a SCREEN without a value.  0, or
+ * CF_E_INVALID with a message that names the flag and its range. */
+int cf_opts_read(const struct cf_param_row *param, const char *text, int64_t *ret, struct cf_error *error);
+/* Whether the text is of the form COLSxROWS. */
+bool cf_opts_is_screen(const char *text, int *ret_cols, int *ret_rows);
+
+/* Whether a parameter is a flag of the verb (and not hidden by it). */
 bool cf_opts_is_flag(const struct cf_verb *verb, const struct cf_param_row *param);
 
 #endif

@@ -33,7 +33,7 @@ static void write_value(struct cf_jsonw *json, const char *key, const struct cf_
     case CF_PARAM_SCREEN:
         cf_jsonw_object(json, key);
         cf_jsonw_int(json, "cols", flag->number >> 32);
-        cf_jsonw_int(json, "rows", flag->number & UINT32_MAX);
+        cf_jsonw_int(json, "rows", flag->number & 0xffffffff);
         cf_jsonw_object_end(json);
         break;
     case CF_PARAM_MAP:
@@ -74,13 +74,25 @@ static void write_query(struct cf_exchange *x, const struct cf_flag *flag)
     cf_buf_free(&text);
 }
 
-void cf_request_make(const struct cf_cli *cli, enum cf_op op, const char *id, const char *command,
-                     struct cf_exchange *ret)
+static void write_extra(struct cf_jsonw *json, const struct cf_extra *extra)
+{
+    for (; extra && extra->name; extra++) {
+        if (extra->text)
+            cf_jsonw_str(json, extra->name, extra->text);
+        else if (extra->yes)
+            cf_jsonw_bool(json, extra->name, true);
+        else
+            cf_jsonw_int(json, extra->name, extra->number);
+    }
+}
+
+void cf_request_make(const struct cf_cli *cli, enum cf_op op, const char *id, uint32_t number,
+                     const struct cf_extra *extra, struct cf_exchange *ret)
 {
     struct cf_jsonw json;
     const struct cf_param_row *map = NULL;
 
-    cf_exchange_init(ret, op, id);
+    cf_exchange_init(ret, op, id, number);
     if (has_body(op)) {
         cf_jsonw_init(&json, &ret->body);
         cf_jsonw_object(&json, NULL);
@@ -97,8 +109,17 @@ void cf_request_make(const struct cf_cli *cli, enum cf_op op, const char *id, co
         else if (map != flag->param)
             write_map(cli, &json, map = flag->param);
     }
-    if (command)
-        cf_jsonw_str(&json, "command", command);
-    if (has_body(op))
-        cf_jsonw_object_end(&json);
+    if (!has_body(op))
+        return;
+    write_extra(&json, extra);
+    cf_jsonw_object_end(&json);
+}
+
+void cf_request_make_bytes(const struct cf_cli *cli, enum cf_op op, const char *id, struct cf_exchange *ret)
+{
+    cf_exchange_init(ret, op, id, 0);
+    ret->content = CF_TYPE_BYTES;
+    for (size_t i = 0; i < cli->flag_count; i++)
+        if (cli->flags[i].param->op == op)
+            write_query(ret, &cli->flags[i]);
 }

@@ -28,7 +28,7 @@ static void add(struct cf_buf *text, const char *words)
     cf_buf_puts(text, words);
 }
 
-void cf_status_each(struct cf_buf *out, cf_status_fn *line)
+static void each(struct cf_buf *out, cf_status_fn *line)
 {
     for (int status = 0; status < 126; status++) {
         struct cf_buf text;
@@ -49,11 +49,15 @@ void cf_status_each(struct cf_buf *out, cf_status_fn *line)
     }
 }
 
-void cf_status_command(struct cf_buf *out, cf_status_fn *line)
+void cf_status_list(struct cf_buf *out, enum cf_statuses which, cf_status_fn *line)
 {
-    line(out, "0-255", "the command's own (128 and the signal's number when a signal ended it)");
-    line(out, "64", "the command line is wrong; nothing was run");
-    line(out, "124", "the command did not end within its timeout and was interrupted");
-    line(out, "125", "curfew itself failed: no server answers, the session is unknown, has ended or is busy, or the "
-                     "output could not be written");
+    if (which == CF_STATUSES_PLAIN) {
+        each(out, line);
+    } else {
+        line(out, "0-255", "the command's own (128 and the signal's number when a signal ended it)");
+        line(out, "64", "the command line is wrong; nothing was run");
+        line(out, "124", "the command did not end within its timeout and was interrupted");
+        line(out, "125", "curfew itself failed: no server answers, the session is unknown, has ended or is busy, or "
+                         "the output could not be written");
+    }
 }

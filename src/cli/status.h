@@ -3,12 +3,11 @@
 #define CURFEW_CLI_STATUS_H
 
 #include "base/buf.h"
+#include "cli/cli.h"
 
 typedef void cf_status_fn(struct cf_buf *out, const char *number, const char *text);
 
-/* Every status of the subcommands that do not stand in for a command, in order. */
-void cf_status_each(struct cf_buf *out, cf_status_fn *line);
-/* Those of exec and run. */
-void cf_status_command(struct cf_buf *out, cf_status_fn *line);
+/* Hands each exit status of the kind to `line`, in order. */
+void cf_status_list(struct cf_buf *out, enum cf_statuses which, cf_status_fn *line);
 
 #endif

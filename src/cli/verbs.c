@@ -2,15 +2,24 @@
 
 #include <string.h>
 
+/* The command is a word; the output comes as a stream unless --json says otherwise; -i passes bytes on. */
+#define EXEC_HIDES "command stream stdin_base64"
+#define NUMBER "a command's number (see curfew execs)"
+
 /* What the tables cannot say: the words a verb takes and the function that shows its answer.  A row of operations.def
  * with a verb and no row here is sent and shown by cf_verb_any. */
+static const struct cf_own_flag run_flags[] = {
+    {"keep", NULL, "leave the session and print its id on standard error"}, {0}};
+
 static const struct cf_verb special[] = {
     {.name = "serve", .args = "", .help = "Run the server in the foreground",
      .notes = "Its options are the settings; curfew serve --help lists them.", .ops = {-1, -1, -1}},
-    {.name = "run", .args = "[--] COMMAND...", .command = true, .keep = true,
+    {.name = "run", .args = "[--] COMMAND...", .command = true, .statuses = CF_STATUSES_COMMAND, .own = run_flags,
+     .hides = EXEC_HIDES " detach terminal",
      .help = "Run a command in a session of its own, which ends with it",
-     .notes = "The session ends, with everything that the command started, before curfew run does; also when it gets "
-              "SIGINT, SIGTERM or SIGHUP. A second such signal kills at once. Words and output are as in curfew exec.",
+     .notes = "The session ends, with everything that the command started, before curfew run does; also when it "
+              "gets SIGINT, SIGTERM or SIGHUP. A second such signal kills at once. Words, input and output are as "
+              "in curfew exec.",
      .ops = {CF_OP_create, CF_OP_exec, CF_OP_end}, .run = cf_verb_run},
     {.name = "create", .args = "", .run = cf_verb_create,
      .notes = "Prints the id and nothing else, so that ID=$(curfew create) works."},
@@ -19,10 +28,33 @@ static const struct cf_verb special[] = {
      .notes = "For a session that has ended the exit status is 69."},
     {.name = "end", .args = "ID...", .ids_min = 1, .ids_max = -1, .run = cf_verb_end,
      .notes = "Several sessions end side by side; the exit status is the first failure's."},
-    {.name = "exec", .args = "ID [--] COMMAND...", .ids_min = 1, .ids_max = 1, .command = true, .run = cf_verb_exec,
-     .notes = "One word is bash text and runs as it is; several are a command and its arguments, and reach it as they "
-              "are. Standard output, standard error and the exit status are the command's; a byte that is not UTF-8 "
-              "comes as U+FFFD. Standard input is not passed on."},
+    {.name = "exec", .args = "ID [--] COMMAND...", .ids_min = 1, .ids_max = 1, .command = true, .hides = EXEC_HIDES,
+     .statuses = CF_STATUSES_COMMAND, .run = cf_verb_exec,
+     .notes = "One word is bash text and runs as it is; several are a command and its arguments, and reach it as "
+              "they are. Standard output and standard error appear as they come, byte for byte, and the exit "
+              "status is the command's. Standard input is passed on with -i only. SIGINT, SIGTERM and SIGHUP "
+              "cancel the command; a second one leaves it alone and leaves. With --detach the command's number is "
+              "printed, and curfew output, wait, input and cancel take it."},
+    {.name = "execs", .args = "ID [N]", .ids_min = 1, .ids_max = 1, .words_max = 1, .run = cf_verb_execs,
+     .notes = "With a number only that command, and all that is known of it."},
+    {.name = "wait", .args = "ID N", .ids_min = 1, .ids_max = 1, .words_min = 1, .words_max = 1, .word = NUMBER,
+     .hides = "since wait limit encoding", .run = cf_verb_wait, .statuses = CF_STATUSES_COMMAND,
+     .notes = "The exit status is the command's, as in curfew exec. Its output is had from curfew output."},
+    {.name = "cancel", .args = "ID N", .ids_min = 1, .ids_max = 1, .words_min = 1, .words_max = 1, .word = NUMBER,
+     .run = cf_verb_cancel,
+     .notes = "SIGINT first, then SIGKILL to what the command has started. Prints how it ended, also when it had "
+              "ended before."},
+    {.name = "output", .args = "ID", .ids_min = 1, .ids_max = 1, .run = cf_verb_output,
+     .notes = "Writes to standard output what is kept, byte for byte, standard output and standard error together "
+              "in the order in which they came; --stream chooses one. What is no longer kept is told on standard "
+              "error. --since counts bytes of what is asked for, from 0."},
+    {.name = "input", .args = "ID [TEXT]", .ids_min = 1, .ids_max = 1, .words_max = 1, .hides = "text base64",
+     .run = cf_verb_input,
+     .notes = "TEXT is written as a line, with a newline behind it. Without it, or for -, standard input is "
+              "passed on, byte for byte and as it comes. When no command reads, the exit status is 75."},
+    {.name = "signal", .args = "ID SIGNAL", .ids_min = 1, .ids_max = 1, .words_min = 1, .words_max = 1,
+     .word = "a signal, such as INT,", .hides = "signal", .run = cf_verb_signal,
+     .notes = "INT goes to the foreground job, as ctrl-c would; others to every process that the command has started."},
     {.name = "stats", .args = "", .run = cf_verb_stats},
     {.name = "plan", .args = "", .run = cf_verb_plan,
      .notes = "A session with limits of its own keeps them, whatever is tried. One that is used meanwhile ends later "

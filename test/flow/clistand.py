@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 
-from standin import StandIn, success
+from standin import RESULT, START, STDERR, STDOUT, Stream, StandIn, frame, success
 from tap import build, run
 
 CURFEW = os.path.join(build(), "curfew")
@@ -33,11 +33,32 @@ def curfew(*args, env=None, data=None, **more):
                           stderr=subprocess.PIPE, timeout=60, **more)
 
 
-def ran(**more):
-    data = {"stdout": "", "stderr": "", "exit_code": 0, "duration_ms": 1.5, "cwd": "/w", "truncated": False,
-            "timed_out": False,
-            "stdout_bytes": 0, "stderr_bytes": 0, "session_state": "active"}
-    return 200, success({**data, **more})
+RAN = {"exec": 7, "exit_code": 0, "duration_ms": 1.5, "cwd": "/w", "truncated": False, "timed_out": False,
+       "cancelled": False, "stdout_bytes": 0, "stderr_bytes": 0, "session_state": "active"}
+
+
+def begun(exec=7):
+    return frame(START, {"session_id": SESSION["session_id"], "exec": exec})
+
+
+def result(**more):
+    return frame(RESULT, {**RAN, **more})
+
+
+def ran(stdout=b"", stderr=b"", **more):
+    """An answer to exec, as a stream or plain as the request asks for it."""
+    out, err = (text.encode() if isinstance(text, str) else text for text in (stdout, stderr))
+
+    def write(stream):
+        stream.send(begun(), frame(STDOUT, out, 0), frame(STDERR, err, len(out)), result(**more))
+        stream.end()
+
+    def answer(request):
+        if request.json.get("stream"):
+            return Stream(write)
+        return 200, success({**RAN, "stdout": out.decode(errors="replace"), "stderr": err.decode(errors="replace"),
+                             **more})
+    return answer
 
 
 def lines(data):

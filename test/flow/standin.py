@@ -3,6 +3,7 @@ import http.server
 import json
 import os
 import socketserver
+import struct
 import threading
 import time
 import urllib.parse
@@ -13,7 +14,52 @@ class Request:
         parts = urllib.parse.urlsplit(path)
         self.method, self.path, self.headers, self.body = method, parts.path, headers, body
         self.query = dict(urllib.parse.parse_qsl(parts.query))
-        self.json = json.loads(body) if body else None
+        self.raw = headers.get("Content-Type") == "application/octet-stream"
+        self.json = json.loads(body) if body and not self.raw else None
+
+
+STDOUT, STDERR, TERMINAL, GAP, RESULT, ERROR, START = range(1, 8)
+FRAMES = "application/vnd.curfew.frames"
+
+
+def frame(kind, payload, offset=0):
+    if isinstance(payload, dict):
+        payload = json.dumps(payload).encode()
+    return struct.pack(">BxxxIQ", kind, len(payload), offset) + payload
+
+
+def gap(lost, offset=0):
+    return frame(GAP, struct.pack(">Q", lost), offset)
+
+
+class Stream:
+    """An answer that is written as it comes: `write(stream)` runs on the request's thread.  What it returns without
+    having ended breaks off."""
+
+    def __init__(self, write, kind=FRAMES, headers=()):
+        self.write, self.kind, self.headers, self.handler = write, kind, headers, None
+
+    def serve(self, handler):
+        self.handler = handler
+        handler.send_response(200)
+        handler.send_header("Content-Type", self.kind)
+        handler.send_header("Transfer-Encoding", "chunked")
+        for name, value in self.headers:
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.close_connection = True
+        try:
+            self.write(self)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def send(self, *parts):
+        data = b"".join(parts)
+        self.handler.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.handler.wfile.flush()
+
+    def end(self):
+        self.handler.wfile.write(b"0\r\n\r\n")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -30,15 +76,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         request = Request(self.command, self.path, self.headers, body)
         self.server.requests.append(request)
         answer = self.server.answer(request)
+        while callable(answer):
+            answer = answer(request)
         if answer is None:                      # break off
             self.close_connection = True
             return
-        status, reply = answer
+        if isinstance(answer, Stream):
+            answer.serve(self)
+            return
+        status, reply, *headers = answer
         if not isinstance(reply, bytes):
             reply = json.dumps(reply).encode()
         try:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            kind = "application/octet-stream" if headers else "application/json"
+            self.send_header("Content-Type", kind)
+            for name, value in headers[0].items() if headers else ():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(reply)))
             self.end_headers()
             self.wfile.write(reply)
@@ -58,7 +112,8 @@ class StandIn(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def set(self, answer):
-        """From now on `answer`: a function of the request, or a (status, object or bytes) pair for all of them."""
+        """From now on `answer`: a (status, object or bytes) pair for all requests, with a dict of headers behind it
+        bytes that are no JSON; a Stream; None, to break off; or a function of the request that gives one of these."""
         self.requests.clear()
         self.answer = answer if callable(answer) else lambda request: answer
 

@@ -26,7 +26,8 @@ def _():
     assert result.stderr == b"err"
     asked = SERVER.requests[0]
     assert (asked.method, asked.path) == ("POST", "/v1/sessions/s1/exec")
-    assert asked.json == {"command": "echo hi | tr a-z A-Z"}
+    assert asked.json == {"command": "echo hi | tr a-z A-Z", "stream": True}
+    assert asked.headers["Accept"].startswith("application/vnd.curfew.frames")
 
 
 @case("exec: several words reach the command as they are")
@@ -66,17 +67,18 @@ def _():
 def _():
     SERVER.set(ran())
     expect(curfew("exec", "--timeout", "1m30s", "s1", "ls", "--timeout", "5", "--help"), 0)
-    assert SERVER.requests[0].json == {"timeout": 90, "command": "'ls' --timeout 5 --help"}, SERVER.requests[0].json
+    assert SERVER.requests[0].json == {"timeout": 90, "command": "'ls' --timeout 5 --help",
+                                       "stream": True}, SERVER.requests[0].json
     expect(curfew("exec", "s1", "--timeout=0.5", "--", "--weird"), 0)
-    assert SERVER.requests[1].json == {"timeout": 0.5, "command": "--weird"}
+    assert SERVER.requests[1].json == {"timeout": 0.5, "command": "--weird", "stream": True}
 
 
-@case("exec exits 124 when the command timed out and tells so, as it tells of dropped output")
+@case("exec exits 124 when the command timed out, and tells so; it tells of a session that has failed")
 def _():
     SERVER.set(ran(timed_out=True, exit_code=130, stdout="part", duration_ms=1000.2))
     expect(curfew("exec", "s1", "sleep 9"), 124, b"part", "interrupted at its timeout, after 1.0 s")
-    SERVER.set(ran(truncated=True, stdout="part", stdout_bytes=5000000))
-    expect(curfew("exec", "s1", "yes"), 0, b"part", "dropped: it had 5000000 bytes")
+    SERVER.set(ran(stdout="part", exit_code=137, session_state="failed"))
+    expect(curfew("exec", "s1", "kill -9 $$"), 137, b"part", "^curfew: the session is failed now\n$")
 
 
 @case("exec exits 125 for curfew's own failures")
@@ -163,7 +165,7 @@ def _():
         ("POST", "/v1/sessions"), ("POST", "/v1/sessions/bash_default_k3v9/exec"),
         ("DELETE", "/v1/sessions/bash_default_k3v9")]
     assert SERVER.requests[0].json == {"workspace": "w"}
-    assert SERVER.requests[1].json == {"timeout": 5, "command": "echo hi"}
+    assert SERVER.requests[1].json == {"timeout": 5, "command": "echo hi", "stream": True}
     assert SERVER.requests[2].query == {"grace": "2"} and SERVER.requests[2].body == b""
 
 
