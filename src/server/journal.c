@@ -129,6 +129,8 @@ struct cf_exec *cf_journal_begin(struct cf_journal *j, const char *text, size_t 
 void cf_journal_finish(struct cf_journal *j, struct cf_exec *e)
 {
     e->ended = true;
+    cf_spool_loosen(j->spool, e->number);
+    cf_journal_moved(j);
     cf_journal_wake(j);
 }
 
@@ -164,7 +166,7 @@ ssize_t cf_journal_splice(struct cf_journal *j, int fd, const struct cf_origin *
 {
     struct cf_exec *e = cf_journal_find(j, o->exec);
     struct cf_piece source = { .exec = o->exec, .stream = (uint8_t)o->stream, .late = o->late };
-    uint64_t room = force ? UINT64_MAX : cf_spool_room(j->spool);
+    uint64_t room = cf_spool_room(j->spool, force);
     if (room == 0) {
         j->held = true;
         errno = ENOBUFS;
@@ -230,7 +232,7 @@ void cf_journal_drop_writer(struct cf_journal *j, const struct cf_watch *writer)
 
 void cf_journal_moved(struct cf_journal *j)
 {
-    if (!j->held || cf_spool_room(j->spool) == 0)
+    if (!j->held || cf_spool_room(j->spool, false) == 0)
         return;
     j->held = false;
     if (j->writer != NULL)

@@ -79,7 +79,7 @@ struct cf_origin {
     enum cf_stream stream;
     bool late;                          /* the command has ended */
 };
-/* Takes bytes out of a pipe, as cf_spool_splice; with `force` also when a reader is too far behind, which then may lose some. */
+/* Takes bytes out of a pipe, as cf_spool_splice; with `force` also when a reader that holds is too far behind, as far as there is place. */
 ssize_t cf_journal_splice(struct cf_journal *journal, int fd, const struct cf_origin *origin, size_t most, bool force);
 /* Bytes that the session's terminal printed. */
 void cf_journal_terminal(struct cf_journal *journal, const char *data, size_t len);

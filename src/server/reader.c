@@ -17,19 +17,27 @@ void cf_reader_open(struct cf_reader *r, struct cf_journal *journal, struct cf_e
 
 void cf_reader_hold(struct cf_reader *r)
 {
+    if (r->exec != NULL && r->exec->ended)
+        return;
     r->cursor.passed = cf_spool_end(cf_journal_spool(r->journal));  /* until it has looked it holds up nobody */
     r->holds = true;
     cf_spool_hold(cf_journal_spool(r->journal), &r->cursor);
+}
+
+static void let_go(struct cf_reader *r)
+{
+    if (!r->holds)
+        return;
+    r->holds = false;
+    cf_spool_release(cf_journal_spool(r->journal), &r->cursor);
+    cf_journal_moved(r->journal);
 }
 
 void cf_reader_close(struct cf_reader *r)
 {
     if (r->journal == NULL)
         return;
-    if (r->holds) {
-        cf_spool_release(cf_journal_spool(r->journal), &r->cursor);
-        cf_journal_moved(r->journal);
-    }
+    let_go(r);
     if (r->exec != NULL)
         r->exec->pins--;
     cf_journal_unref(&r->journal);
@@ -48,8 +56,7 @@ static size_t torn(const char *bytes, size_t len)
     return 0;
 }
 
-/* All that was wanted up to now, kept or gone. */
-static uint64_t total(const struct cf_reader *r)
+uint64_t cf_reader_end(const struct cf_reader *r)
 {
     if (r->exec == NULL && r->cursor.one_stream)
         return cf_journal_terminal_bytes(r->journal);
@@ -74,14 +81,14 @@ static const char *gather(struct cf_reader *r, const struct cf_piece *p, size_t 
     return r->small;
 }
 
-enum cf_next cf_reader_next(struct cf_reader *r, size_t most, struct cf_piece *p, const char **ret_bytes, size_t *ret_len,
-                            uint64_t *ret_gap)
+static enum cf_next next_piece(struct cf_reader *r, size_t most, struct cf_piece *p, const char **ret_bytes, size_t *ret_len,
+                               uint64_t *ret_gap)
 {
     const struct cf_spool *spool = cf_journal_spool(r->journal);
     enum cf_next next = cf_cursor_next(&r->cursor, spool, SIZE_MAX, p, ret_gap);
-    if (next == CF_NEXT_NONE && r->cursor.since < total(r)) {
-        *ret_gap = total(r) - r->cursor.since;
-        r->cursor.since = total(r);
+    if (next == CF_NEXT_NONE && r->cursor.since < cf_reader_end(r)) {
+        *ret_gap = cf_reader_end(r) - r->cursor.since;
+        r->cursor.since = cf_reader_end(r);
         next = CF_NEXT_GAP;
     }
     if (next != CF_NEXT_BYTES)
@@ -97,6 +104,17 @@ enum cf_next cf_reader_next(struct cf_reader *r, size_t most, struct cf_piece *p
         *ret_bytes = gather(r, p, ret_len);
     else
         return CF_NEXT_NONE;            /* the rest of the character is still to come */
+    return next;
+}
+
+enum cf_next cf_reader_next(struct cf_reader *r, size_t most, struct cf_piece *p, const char **ret_bytes, size_t *ret_len,
+                            uint64_t *ret_gap)
+{
+    if (r->exec != NULL && r->exec->ended)
+        let_go(r);
+    enum cf_next next = next_piece(r, most, p, ret_bytes, ret_len, ret_gap);
+    if (r->holds)                       /* it may have passed what it does not want */
+        cf_journal_moved(r->journal);
     return next;
 }
 

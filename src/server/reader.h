@@ -17,10 +17,11 @@ struct cf_reader {
 void cf_reader_open(struct cf_reader *reader, struct cf_journal *journal, struct cf_exec *exec, const enum cf_stream *stream,
                     uint64_t since, bool text);
 void cf_reader_close(struct cf_reader *reader);
-/* From now on it loses nothing: who prints waits for it. */
+/* From now on it loses nothing: who prints waits for it.  A reader of one command holds until that has ended, and then only what it was given last:
+ * whoever prints behind it needs the place. */
 void cf_reader_hold(struct cf_reader *reader);
 
-/* What comes next, at most `most` bytes (over 4).  BYTES: *ret_bytes are *ret_len of them, borrowed until more is printed, or while it
+/* What comes next, at most `most` bytes; as text at least one character.  BYTES: *ret_bytes are *ret_len of them, borrowed until more is printed, or while it
  * holds until it takes them.  GAP: *ret_gap are gone, and counted.  NONE: nothing has come yet. */
 enum cf_next cf_reader_next(struct cf_reader *reader, size_t most, struct cf_piece *ret_piece, const char **ret_bytes, size_t *ret_len,
                             uint64_t *ret_gap);
@@ -29,5 +30,7 @@ void cf_reader_take(struct cf_reader *reader, const struct cf_piece *piece, size
 bool cf_reader_over(const struct cf_reader *reader);
 /* The offset of the next byte. */
 uint64_t cf_reader_offset(const struct cf_reader *reader);
+/* The offset behind all that it could have read up to now, kept or gone. */
+uint64_t cf_reader_end(const struct cf_reader *reader);
 
 #endif

@@ -1,7 +1,8 @@
 /* spool.c: the ring, the index, and cursors over both.
  *
  * The ring is a memfd, mapped for reading.  It grows by doubling for as long as it has never wrapped, so that growing moves
- * nothing, and wraps at its bound, or where the memory for more was refused. */
+ * nothing, and wraps at its bound, or where the memory for more was refused.  All that it may become is mapped from the beginning, so
+ * that what was lent stays where it is when more is printed; beyond its end nothing is ever read. */
 #include "server/spool.h"
 
 #include "base/fd.h"
@@ -30,6 +31,7 @@ struct cf_spool {
     void *arg;
     int fd;                             /* -1: nothing was printed yet, or there is no memory for it */
     char *map;
+    size_t mapped;                      /* bytes of `map`: the bound as it was at first */
     uint64_t size, bound;               /* of the ring; size grows up to bound */
     uint64_t begin, end;                /* offsets in the session's output; end - begin <= size */
     uint64_t origin;                    /* the offset that lies at the ring's first byte, the first time */
@@ -50,19 +52,13 @@ struct cf_spool *cf_spool_new(uint64_t max_bytes, struct cf_spool_budget *budget
     return s;
 }
 
-static void unmap(struct cf_spool *s)
-{
-    if (s->map != NULL)
-        munmap(s->map, s->size);
-    s->map = NULL;
-}
-
 void cf_spool_free(struct cf_spool **spool)
 {
     struct cf_spool *s = *spool;
     if (s == NULL)
         return;
-    unmap(s);
+    if (s->map != NULL)
+        munmap(s->map, s->mapped);
     cf_fd_close(&s->fd);
     s->budget->used_bytes -= s->size;
     free(s->pieces);
@@ -89,14 +85,16 @@ static bool resize(struct cf_spool *s, uint64_t size)
         return false;
     if (s->fd < 0 && (s->fd = memfd_create("curfew-output", MFD_CLOEXEC)) < 0)
         return false;
+    if (s->map == NULL) {
+        char *map = mmap(NULL, s->bound, PROT_READ, MAP_SHARED | MAP_NORESERVE, s->fd, 0);
+        if (map == MAP_FAILED)
+            return false;
+        s->map = map;
+        s->mapped = s->bound;
+    }
     if (ftruncate(s->fd, (off_t)size) < 0)
         return false;
-    char *map = s->map == NULL ? mmap(NULL, size, PROT_READ, MAP_SHARED, s->fd, 0)
-                               : mremap(s->map, s->size, size, MREMAP_MAYMOVE);
-    if (map == MAP_FAILED)
-        return false;
     s->budget->used_bytes += size - s->size;
-    s->map = map;
     s->size = size;
     return true;
 }
@@ -184,12 +182,12 @@ static void note(struct cf_spool *s, const struct cf_piece *source)
 
 /* ---- writing ---- */
 
-uint64_t cf_spool_room(const struct cf_spool *s)
+uint64_t cf_spool_room(const struct cf_spool *s, bool force)
 {
-    uint64_t most = s->bound / 4 < HOLD_WINDOW ? s->bound / 4 : HOLD_WINDOW, room = UINT64_MAX;
+    uint64_t window = s->bound / 4 < HOLD_WINDOW ? s->bound / 4 : HOLD_WINDOW, room = UINT64_MAX;
     const struct cf_cursor *c;
     LIST_FOREACH(c, &s->holders, link) {
-        uint64_t behind = c->passed < s->end ? s->end - c->passed : 0;
+        uint64_t behind = c->passed < s->end ? s->end - c->passed : 0, most = force || c->last ? s->bound : window;
         if (behind >= most)
             return 0;
         if (most - behind < room)
@@ -206,9 +204,13 @@ size_t cf_spool_pipe_bytes(const struct cf_spool *s)
 /* Bytes for which there is no memory are counted, and what was kept goes with them: nothing in the ring is ever out of order. */
 static void lose(struct cf_spool *s, size_t len)
 {
+    while (s->first != s->next)
+        drop_piece(s, PIECE_MAX);
     s->begin = s->end += len;
-    s->first = s->next;
-    s->origin = s->end;                 /* so that the next byte lies at the ring's first place */
+    if (s->size == 0)
+        s->origin = s->end;
+    else
+        (void)lseek(s->fd, (off_t)place_of(s, s->end), SEEK_SET);
 }
 
 static ssize_t lose_from(struct cf_spool *s, int fd, size_t most)
@@ -242,6 +244,13 @@ ssize_t cf_spool_splice(struct cf_spool *s, int fd, const struct cf_piece *from,
         most = (size_t)there;
     if (!find_place(s, &most, &place))
         return lose_from(s, fd, most);
+    uint64_t room = cf_spool_room(s, true);     /* the bound may be less than it was */
+    if (room == 0) {
+        errno = ENOBUFS;
+        return -1;
+    }
+    if (most > room)
+        most = (size_t)room;
     make_room(s, most);
     ssize_t n;
     do
@@ -323,13 +332,14 @@ enum cf_next cf_cursor_next(struct cf_cursor *c, const struct cf_spool *s, size_
         if (!wants(c, p) || at + p->len <= c->since)
             continue;
         c->piece = i;
-        c->passed = p->at;
         if (at > c->since) {
+            c->passed = p->at;
             *ret_gap = at - c->since;
             c->since = at;
             return CF_NEXT_GAP;
         }
         uint64_t skip = c->since - at;
+        c->passed = p->at + skip;
         *ret = *p;
         ret->at += skip;
         ret->exec_at += skip;
@@ -359,6 +369,13 @@ void cf_cursor_take(struct cf_cursor *c, const struct cf_piece *piece, size_t le
 void cf_spool_hold(struct cf_spool *s, struct cf_cursor *c)
 {
     LIST_INSERT_HEAD(&s->holders, c, link);
+}
+
+void cf_spool_loosen(struct cf_spool *s, uint32_t exec)
+{
+    struct cf_cursor *c;
+    LIST_FOREACH(c, &s->holders, link)
+        c->last = c->last || c->exec == exec;
 }
 
 void cf_spool_release(struct cf_spool *s, struct cf_cursor *c)
