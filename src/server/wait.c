@@ -6,7 +6,8 @@
 struct wait {
     struct cf_journal *journal;
     struct cf_watch watch;
-    struct event *event;                /* made active by news, times out at the end */
+    struct event *news;                 /* made active by the watch */
+    struct event *end;                  /* a timer of its own, since news would put off the other's */
     cf_wait_look *look;
     void *arg;
 };
@@ -14,14 +15,15 @@ struct wait {
 static void wake(void *arg)
 {
     struct wait *w = arg;
-    event_active(w->event, EV_READ, 0);
+    event_active(w->news, EV_READ, 0);
 }
 
-static void release(struct wait *w)
+static void free_wait(struct wait *w)
 {
-    cf_journal_unwatch(w->journal, &w->watch);
-    cf_journal_unref(&w->journal);
-    event_free(w->event);
+    if (w->news != NULL)
+        event_free(w->news);
+    if (w->end != NULL)
+        event_free(w->end);
     free(w);
 }
 
@@ -29,8 +31,11 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     struct wait *w = arg;
-    if (w->look(w->arg, (what & EV_TIMEOUT) != 0 || cf_journal_closed(w->journal)))
-        release(w);
+    if (!w->look(w->arg, (what & EV_TIMEOUT) != 0 || cf_journal_closed(w->journal)))
+        return;
+    cf_journal_unwatch(w->journal, &w->watch);
+    cf_journal_unref(&w->journal);
+    free_wait(w);
 }
 
 int cf_wait(struct event_base *loop, struct cf_journal *journal, int64_t most_ns, cf_wait_look *look, void *arg)
@@ -42,11 +47,10 @@ int cf_wait(struct event_base *loop, struct cf_journal *journal, int64_t most_ns
     if (w == NULL)
         return -1;
     *w = (struct wait){ .watch = { .wake = wake, .arg = w }, .look = look, .arg = arg };
-    w->event = event_new(loop, -1, EV_PERSIST, on_event, w);
-    if (w->event == NULL || event_add(w->event, &most) < 0) {
-        if (w->event != NULL)
-            event_free(w->event);
-        free(w);
+    w->news = event_new(loop, -1, EV_PERSIST, on_event, w);
+    w->end = evtimer_new(loop, on_event, w);
+    if (w->news == NULL || w->end == NULL || evtimer_add(w->end, &most) < 0) {
+        free_wait(w);
         return -1;
     }
     w->journal = cf_journal_ref(journal);
