@@ -114,7 +114,7 @@ static int run(struct cf_call *call, const struct cf_exec_spec *spec, const stru
     if (detach) {
         answer_detached(call, e);
     } else if (stream) {
-        const struct cf_stream_spec how = { .exec = e, .follow = true, .holds = true };
+        const struct cf_stream_spec how = { .exec = e, .limit = UINT64_MAX, .follow = true, .holds = true };
         cf_stream_answer(call, cf_sessions_journal(server->sessions, handle), &how);
     }
     return 0;

@@ -71,7 +71,7 @@ static void write_output(struct ask *a, struct cf_jsonw *w)
     enum cf_next next = CF_NEXT_NONE;
     cf_jsonw_array(w, "output");
     while (left > 0 && !w->out->failed) {
-        next = cf_reader_next(&a->reader, left > 4 ? (size_t)left : 5, &piece, &bytes, &len, &gap);
+        next = cf_reader_next(&a->reader, (size_t)left, &piece, &bytes, &len, &gap);
         uint64_t offset = cf_reader_offset(&a->reader);
         if (next == CF_NEXT_NONE)
             break;
@@ -99,7 +99,8 @@ static void answer_json(struct ask *a)
     cf_call_reply(a->call, 200);
 }
 
-/* The bytes as they are; what comes before the first that is kept shows in the header. */
+/* The bytes as they are; what comes before the first that is kept shows in the header. What is there now has an end that is known, however much is
+ * printed meanwhile. */
 static void answer_raw(struct ask *a)
 {
     struct cf_journal *journal = a->reader.journal;
@@ -111,6 +112,12 @@ static void answer_raw(struct ask *a)
         a->spec.since = cf_reader_offset(&a->reader);
     a->spec.holds = true;               /* also what is only read to its end now must not lose its middle */
     cf_call_header(a->call, "X-Curfew-Offset", "%llu", (unsigned long long)a->spec.since);
+    if (!a->spec.follow) {
+        uint64_t end = cf_reader_end(&a->reader), there = end > a->spec.since ? end - a->spec.since : 0;
+        if (there < a->spec.limit)
+            a->spec.limit = there;
+        cf_call_header(a->call, "X-Curfew-Next", "%llu", (unsigned long long)(a->spec.since + a->spec.limit));
+    }
     cf_stream_answer(a->call, journal, &a->spec);
 }
 
@@ -173,7 +180,7 @@ static int read_ask(struct ask *a, struct cf_journal *journal, struct cf_error *
     if (call->accept == CF_ACCEPT_SSE && call->has_last_event)
         a->spec.since = call->last_event;
     a->spec.follow = cf_call_bool(call, "follow", false);
-    a->spec.limit = (uint64_t)cf_call_int(call, "limit", call->accept == CF_ACCEPT_RAW ? 0 : least);
+    a->spec.limit = call->accept == CF_ACCEPT_RAW && !cf_call_has(call, "limit") ? UINT64_MAX : (uint64_t)cf_call_int(call, "limit", least);
     if (call->accept != CF_ACCEPT_RAW && a->spec.limit > (uint64_t)max)
         return cf_error_set(error, CF_E_INVALID, "limit", "\"limit\" must be 1 to %lld, which is max_output_bytes", (long long)max);
     return 0;
@@ -200,7 +207,7 @@ static void answer_output(struct cf_call *call, bool of_exec)
         return;
     }
     if (call->accept != CF_ACCEPT_JSON && call->accept != CF_ACCEPT_RAW) {
-        a->spec.limit = 0;
+        a->spec.limit = UINT64_MAX;
         a->spec.follow = true;
         a->spec.holds = a->spec.exec != NULL;
         cf_stream_answer(call, journal, &a->spec);

@@ -202,7 +202,7 @@ static void put_piece(struct stream *s, struct cf_body_part *part)
 {
     s->offset = cf_reader_offset(&s->reader);
     s->form->put(s, part, RECORD_PIECE, NULL);
-    if (part->data != NULL && !s->spec.holds) {
+    if (part->data != NULL && !s->reader.holds) {
         cf_buf_append(&part->head, part->data, part->len);
         part->data = NULL;
         part->len = 0;
@@ -211,17 +211,16 @@ static void put_piece(struct stream *s, struct cf_body_part *part)
 
 static enum cf_body_step output(struct stream *s, struct cf_body_part *part)
 {
-    size_t most = s->spec.holds && !s->form->json ? LENT_BYTES : COPIED_BYTES;
-    bool limited = s->left <= most;
-    enum cf_next next = limited && s->left == 0 ? CF_NEXT_NONE
-        : cf_reader_next(&s->reader, limited && s->left > 4 ? (size_t)s->left : most, &s->piece, &s->bytes, &s->piece_len, &s->gap);
+    size_t most = s->reader.holds && !s->form->json ? LENT_BYTES : COPIED_BYTES;
+    enum cf_next next = s->left == 0 ? CF_NEXT_NONE
+        : cf_reader_next(&s->reader, s->left < most ? (size_t)s->left : most, &s->piece, &s->bytes, &s->piece_len, &s->gap);
+    if (next == CF_NEXT_GAP && s->form->put == put_raw)
+        return CF_BODY_ABORT;           /* it cannot say so, and must not look whole */
     if (next == CF_NEXT_GAP) {
         put_gap(s, part);
         return CF_BODY_MORE;
     }
     if (next == CF_NEXT_BYTES) {
-        if (s->piece_len > s->left)
-            s->piece_len = (size_t)s->left;
         put_piece(s, part);
         return CF_BODY_MORE;
     }
@@ -292,7 +291,7 @@ static struct stream *new_stream(struct cf_call *call, struct cf_journal *journa
     s->form = &forms[call->accept];
     s->spec = *spec;
     s->watch = (struct cf_watch){ .wake = on_wake, .arg = s };
-    s->left = spec->limit > 0 ? spec->limit : UINT64_MAX;
+    s->left = spec->limit;
     memcpy(s->id, call->id, sizeof s->id);
     if (call->accept == CF_ACCEPT_SSE) {
         struct timeval every = { .tv_sec = COMMENT_S };

@@ -10,7 +10,7 @@ struct cf_stream_spec {
     struct cf_exec *exec;               /* NULL: the whole session */
     const enum cf_stream *stream;       /* NULL: all */
     uint64_t since;
-    uint64_t limit;                     /* bytes; 0: none */
+    uint64_t limit;                     /* bytes; UINT64_MAX: none */
     bool follow;                        /* until the command or the session ends, else what is there now */
     bool holds;                         /* who prints waits for it */
     enum cf_encoding encoding;          /* of the forms in JSON */
