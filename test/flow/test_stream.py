@@ -699,23 +699,34 @@ def _():
             flood.close()
 
 
-@case("after all of this nothing is left: descriptors, memory without a name, streams")
+def open_in(pid):
+    """What the open descriptors of a process are."""
+    names = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            names.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except OSError:
+            pass
+    return names
+
+
+@case("the output of sessions that have ended is let go when exec_retention is over")
+def _():
+    with harness.Server(exec_retention=1) as one:
+        for form in ("ndjson", "raw", "frames"):
+            id = one.create()["session_id"]
+            list(Stream.exec(one, id, "seq 10000", form))
+            one.end(id)
+        harness.wait_for(lambda: not [n for n in open_in(one.server_pid) if "curfew-output" in n], "no spool is left")
+
+
+@case("after all of this nothing is left but output that is kept: no descriptor, no stream")
 def _():
     for one in servers.values():
         for session in one.list():
             one.end(session["session_id"])
-        pid = one.server_pid
-
-        def open_now(pid=pid):
-            names = []
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                try:
-                    names.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
-                except OSError:
-                    pass
-            return names
-        harness.wait_for(lambda: len([n for n in open_now() if "curfew-output" in n]) == 0, f"no spool is left: {open_now()}")
-        harness.wait_for(lambda: len(open_now()) < 60, f"descriptors are few again: {len(open_now())}")
+        harness.wait_for(lambda: len([n for n in open_in(one.server_pid) if "curfew-output" not in n]) < 60,
+                         f"descriptors are few again: {open_in(one.server_pid)}")
     while servers:
         _, one = servers.popitem()
         try:
