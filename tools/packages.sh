@@ -6,7 +6,7 @@
 
 # Read by the scripts that source this file.
 # shellcheck disable=SC2034
-packages_build="gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev nettle-dev libevent-dev libjansson-dev libcurl4-openssl-dev"
+packages_build="gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev libevent-dev libjansson-dev libcurl4-openssl-dev libwslay-dev nettle-dev"
 # clang and its run time build the fuzz harnesses, g++ the C++ programs that use the library; bash, curl, jq and procps are
 # what the documents' examples run; prometheus is what /metrics is for, and brings promtool.
 # shellcheck disable=SC2034

@@ -17,6 +17,7 @@
 
 struct cf_body;
 struct cf_request;
+struct cf_ws;
 
 /* Kept small: there is one for each idle connection. */
 struct cf_conn {
@@ -42,6 +43,7 @@ struct cf_request {
     TAILQ_ENTRY(cf_request) link;       /* in http->suspended, while `suspended` */
     struct cf_buf in;                   /* the body */
     struct cf_body *body;               /* an answer that is written as it comes; NULL: it is call.body */
+    struct cf_ws *ws;                   /* an answer that makes the connection a WebSocket; NULL: it does not */
     int status;
     enum cf_request_state state;
     bool dispatching;                   /* the handler was called and has not returned */
@@ -49,6 +51,7 @@ struct cf_request {
     bool raw;                           /* the body is taken as it is */
     bool http10;
     bool head_only;                     /* HEAD */
+    bool upgrade_required;              /* a refusal is 426 */
     bool close;                         /* the connection ends with this answer */
     char allow[64];                     /* of a 405 */
 };
@@ -72,6 +75,8 @@ struct cf_http {
     json_t *no_params;                  /* the empty object that most requests share */
     TAILQ_HEAD(, cf_request) suspended;
     TAILQ_HEAD(, cf_body) bodies;
+    TAILQ_HEAD(, cf_ws) sockets;        /* that were handed over */
+    int64_t ws_ping_ns, ws_silence_ns, ws_close_ns;     /* CF_WS_…; a test has shorter ones */
     unsigned connections;
     unsigned pending;                   /* requests between their headers and the end of their answer */
     size_t reply_max_bytes;

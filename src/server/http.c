@@ -5,6 +5,7 @@
 #include "server/body_edge.h"
 #include "server/edge.h"
 #include "server/request.h"
+#include "server/websocket_edge.h"
 
 #include <poll.h>
 #include <stddef.h>
@@ -142,7 +143,7 @@ static int start_daemon(struct cf_http *http, struct cf_error *error)
 {
     const struct cf_settings *s = http->settings;
     http->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0, NULL, NULL,
         cf_request_access, http,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->max_connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)s->max_header_bytes + POOL_ASIDE,
@@ -205,6 +206,10 @@ int cf_http_start(struct event_base *loop, const struct cf_settings *settings, s
     http->reply_max_bytes = (size_t)settings->max_output_bytes * 12 + (64u << 20);
     TAILQ_INIT(&http->suspended);
     TAILQ_INIT(&http->bodies);
+    TAILQ_INIT(&http->sockets);
+    http->ws_ping_ns = CF_WS_PING_NS;
+    http->ws_silence_ns = CF_WS_SILENCE_NS;
+    http->ws_close_ns = CF_WS_CLOSE_NS;
     cf_routes_init(&http->routes);
     cf_peers_init(&http->peers);
     cf_linger_init(&http->linger, loop);
@@ -244,6 +249,7 @@ void cf_http_stop(struct cf_http **ptr)
     while (!TAILQ_EMPTY(&http->suspended))
         cf_request_orphan(TAILQ_FIRST(&http->suspended));
     cf_bodies_cut(http);
+    cf_sockets_stop(http);
     if (http->daemon) {
         for (int i = 0; i < STOP_RUNS && http->pending > 0; i++)
             MHD_run(http->daemon);

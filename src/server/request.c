@@ -5,6 +5,7 @@
 #include "server/body_edge.h"
 #include "server/head.h"
 #include "server/params.h"
+#include "server/websocket_edge.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,8 @@ static struct cf_request *new_request(struct cf_conn *conn)
     r->status = 0;
     r->state = CF_REQUEST_READING;
     r->body = NULL;
-    r->dispatching = r->suspended = r->close = r->raw = r->http10 = r->head_only = false;
+    r->ws = NULL;
+    r->dispatching = r->suspended = r->close = r->raw = r->http10 = r->head_only = r->upgrade_required = false;
     r->allow[0] = '\0';
     cf_buf_init(&r->in, (size_t)conn->http->settings->max_body_bytes);
     cf_buf_init(&r->call.body, conn->http->reply_max_bytes);
@@ -240,12 +242,17 @@ static void suspend(struct cf_request *r)
 
 static bool add_headers(const struct cf_request *r, struct MHD_Response *response)
 {
+    if (r->ws)
+        return true;
     const char *type = r->call.type ? r->call.type : "application/json";
     bool ok = MHD_add_response_header(response, "Content-Type", type) == MHD_YES &&
               MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") == MHD_YES &&
               MHD_add_response_header(response, "Cache-Control", "no-store") == MHD_YES;
     if (r->status == MHD_HTTP_UNAUTHORIZED)
         ok = ok && MHD_add_response_header(response, "WWW-Authenticate", "Bearer realm=\"curfew\"") == MHD_YES;
+    if (r->status == MHD_HTTP_UPGRADE_REQUIRED)
+        ok = ok && MHD_add_response_header(response, "Upgrade", "websocket") == MHD_YES &&
+             MHD_add_response_header(response, "Sec-WebSocket-Version", "13") == MHD_YES;
     for (unsigned i = 0; i < r->call.header_count; i++)
         ok = ok && MHD_add_response_header(response, r->call.headers[i].name, r->call.headers[i].value) == MHD_YES;
     if (*r->allow)
@@ -268,7 +275,8 @@ static struct MHD_Response *from_buffer(struct cf_buf *body)
 static enum MHD_Result respond(struct cf_request *r)
 {
     struct cf_http *http = r->conn->http;
-    struct MHD_Response *response = r->body ? cf_body_response(r->body) : from_buffer(&r->call.body);
+    struct MHD_Response *response = r->ws ? cf_ws_response(r->ws)
+        : r->body ? cf_body_response(r->body) : from_buffer(&r->call.body);
     if (!response)
         return MHD_NO;
     enum MHD_Result result = MHD_NO;
@@ -284,7 +292,7 @@ static enum MHD_Result respond(struct cf_request *r)
 
 void cf_request_answer(struct cf_request *r, int status)
 {
-    r->status = status;
+    r->status = r->upgrade_required ? MHD_HTTP_UPGRADE_REQUIRED : status;
     r->state = CF_REQUEST_ANSWERED;
     if (!r->conn) {
         free_request(r);
@@ -353,6 +361,7 @@ void cf_request_completed(void *cls, struct MHD_Connection *mhd, void **state, e
     http->pending--;
     if (conn->request) {
         cf_body_free(&conn->request->body, why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+        cf_ws_free(&conn->request->ws);
         free_request(conn->request);
     }
     conn->request = NULL;

@@ -11,6 +11,21 @@
 
 static struct edge *edge;
 
+/* Handlers of the rows that a test does not care for. */
+static void answer(struct cf_call *call)
+{
+    cf_jsonw_bool(cf_call_data(call), NULL, true);
+    cf_call_reply(call, 200);
+}
+#define HANDLER(name)                                                                                                 \
+    __attribute__((weak)) void cf_calls_##name(struct cf_call *call)                                                  \
+    {                                                                                                                 \
+        answer(call);                                                                                                 \
+    }
+#define OPERATION(name, ...) HANDLER(name)
+#include "tables/operations.def"
+#undef OPERATION
+
 static void tick(evutil_socket_t fd, short what, void *arg)
 {
 }

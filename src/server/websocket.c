@@ -1,0 +1,483 @@
+#include "server/websocket.h"
+
+#include "core/core.h"
+#include "server/handshake.h"
+#include "server/request.h"
+#include "server/websocket_edge.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <wslay/wslay.h>
+
+/* Of one client in one turn of the loop; then the others have theirs. */
+#define TURN_READ_BYTES (256u << 10)
+#define TURN_WRITE_BYTES (1u << 20)
+/* Answers to pings that wait; nothing more is read meanwhile. */
+#define ANSWERS_MAX 64
+/* While nothing is read, whether the client is still there is asked so often. */
+#define LOOK_NS CF_NS_PER_S
+
+struct cf_ws {
+    TAILQ_ENTRY(cf_ws) link;            /* in http->sockets */
+    struct cf_request *request;
+    const struct cf_ws_events *events;
+    void *arg;
+    struct MHD_UpgradeResponseHandle *upgraded;     /* NULL: not handed over */
+    wslay_event_context_ptr wslay;
+    struct event *in, *out, *timer;     /* EV_READ; EV_WRITE, once; what `tick` looks after */
+    char *early;                        /* what libmicrohttpd had read beyond the handshake */
+    size_t early_len, early_at;
+    size_t read_left, write_left;       /* bytes in this turn */
+    int64_t heard_ns;                   /* when the client sent something last; monotonic, as the next two */
+    int64_t pinged_ns;
+    int64_t asked_ns;                   /* when it was to be closed; 0: it is not */
+    int64_t closing_ns;                 /* when a close went out; 0: none did */
+    int fd;
+    unsigned close_code;                /* 0: open */
+    char close_reason[CF_WS_REASON_MAX + 1];
+    char accept[CF_HANDSHAKE_ACCEPT_BYTES];
+    bool paused;
+    bool close_queued;                  /* in wslay */
+    bool in_turn;
+    bool refused;                       /* a frame whose header is against the protocol */
+    bool lost;                          /* the socket failed or ended, or the client is given up */
+    bool opened, told;                  /* `open` and `closed` were called */
+};
+
+/* ---- wslay's callbacks ---- */
+
+static ssize_t would_block(struct cf_ws *ws)
+{
+    wslay_event_set_error(ws->wslay, WSLAY_ERR_WOULDBLOCK);
+    return -1;
+}
+
+static ssize_t lose(struct cf_ws *ws)
+{
+    ws->lost = true;
+    wslay_event_set_error(ws->wslay, WSLAY_ERR_CALLBACK_FAILURE);
+    return -1;
+}
+
+static bool may_read(const struct cf_ws *ws)
+{
+    return !ws->paused && wslay_event_get_queued_msg_count(ws->wslay) < CF_WS_QUEUE_MESSAGES + ANSWERS_MAX;
+}
+
+static ssize_t receive(wslay_event_context_ptr wslay, uint8_t *data, size_t max, int flags, void *arg)
+{
+    struct cf_ws *ws = arg;
+    if (!may_read(ws) || ws->read_left == 0)
+        return would_block(ws);
+    if (ws->early_at < ws->early_len) {
+        size_t len = ws->early_len - ws->early_at < max ? ws->early_len - ws->early_at : max;
+        memcpy(data, ws->early + ws->early_at, len);
+        ws->early_at += len;
+        return (ssize_t)len;
+    }
+    ssize_t len = recv(ws->fd, data, max, MSG_DONTWAIT);
+    if (len < 0 && (errno == EAGAIN || errno == EINTR))
+        return would_block(ws);
+    if (len <= 0)
+        return lose(ws);
+    ws->heard_ns = cf_clock_now().mono_ns;
+    ws->read_left -= (size_t)len < ws->read_left ? (size_t)len : ws->read_left;
+    return len;
+}
+
+static ssize_t transmit(wslay_event_context_ptr wslay, const uint8_t *data, size_t len, int flags, void *arg)
+{
+    struct cf_ws *ws = arg;
+    if (ws->write_left == 0)
+        return would_block(ws);
+    ssize_t sent = send(ws->fd, data, len < ws->write_left ? len : ws->write_left,
+                        MSG_DONTWAIT | MSG_NOSIGNAL | (flags & WSLAY_MSG_MORE ? MSG_MORE : 0));
+    if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+        return would_block(ws);
+    if (sent < 0)
+        return lose(ws);
+    ws->write_left -= (size_t)sent;
+    return sent;
+}
+
+static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *m, void *arg)
+{
+    struct cf_ws *ws = arg;
+    if (ws->close_code == 0 && !wslay_is_ctrl_frame(m->opcode))
+        ws->events->message(ws->arg, m->opcode == WSLAY_BINARY_FRAME, (const char *)m->msg, m->msg_length);
+}
+
+/* ---- the end ---- */
+
+static struct cf_http *http_of(const struct cf_ws *ws)
+{
+    return ws->request->conn->http;
+}
+
+static unsigned code_of(const struct cf_ws *ws)
+{
+    if (!ws->wslay)
+        return CF_WS_GONE;
+    if (ws->refused)
+        return WSLAY_CODE_PROTOCOL_ERROR;
+    if (ws->close_code == 0 && wslay_event_get_close_received(ws->wslay))
+        return wslay_event_get_status_code_received(ws->wslay);
+    return wslay_event_get_close_sent(ws->wslay) ? wslay_event_get_status_code_sent(ws->wslay) : CF_WS_GONE;
+}
+
+static void tell(struct cf_ws *ws, unsigned code)
+{
+    if (!ws->told) {
+        ws->told = true;
+        ws->events->closed(ws->arg, code);
+    }
+}
+
+/* Gives the connection back to libmicrohttpd, which closes it; `ws` itself stays until cf_ws_free. */
+static void finish(struct cf_ws *ws)
+{
+    struct cf_http *http = http_of(ws);
+    struct event **events[] = { &ws->in, &ws->out, &ws->timer };
+    unsigned code = code_of(ws);
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
+        if (*events[i])
+            event_free(*events[i]);
+        *events[i] = NULL;
+    }
+    if (ws->wslay)
+        wslay_event_context_free(ws->wslay);
+    ws->wslay = NULL;
+    TAILQ_REMOVE(&http->sockets, ws, link);
+    /* Unread bytes would make the close a reset, which can overtake our reason. */
+    if (!ws->lost)
+        cf_linger_add(&http->linger, ws->fd);
+    tell(ws, code);
+    MHD_upgrade_action(ws->upgraded, MHD_UPGRADE_ACTION_CLOSE);
+    /* It keeps no descriptor that would wake the loop for this. */
+    event_active(http->again, EV_TIMEOUT, 0);
+}
+
+static bool is_over(const struct cf_ws *ws)
+{
+    if (ws->lost || (ws->refused && !wslay_event_want_write(ws->wslay)))
+        return true;
+    return wslay_event_get_close_sent(ws->wslay) &&
+           (wslay_event_get_close_received(ws->wslay) || !wslay_event_get_read_enabled(ws->wslay));
+}
+
+/* ---- one turn ---- */
+
+static void read_in(struct cf_ws *ws)
+{
+    static const char close_1002[] = { '\x88', 2, '\x03', '\xea' };
+    bool between = !wslay_event_want_write(ws->wslay);  /* no frame of ours is half sent */
+    int code = wslay_event_get_read_enabled(ws->wslay) ? wslay_event_recv(ws->wslay) : 0;
+    if (code == 0 || ws->lost)
+        return;
+    /* wslay 1.1.1 says why it closes, but not for what it finds in a frame's header; then it has queued a close without
+     * a code. */
+    ws->refused = code == WSLAY_ERR_CALLBACK_FAILURE;
+    ws->lost = !ws->refused;
+    if (between && ws->refused) {
+        wslay_event_shutdown_write(ws->wslay);
+        send(ws->fd, close_1002, sizeof close_1002, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+}
+
+static void flush(struct cf_ws *ws)
+{
+    if (wslay_event_want_write(ws->wslay) && wslay_event_send(ws->wslay) < 0)
+        ws->lost = true;
+}
+
+/* wslay sends a close before what was queued earlier, so it gets ours when that is out. */
+static void flush_close(struct cf_ws *ws)
+{
+    if (ws->lost || ws->close_code == 0 || ws->close_queued || wslay_event_want_write(ws->wslay))
+        return;
+    ws->close_queued = true;
+    wslay_event_queue_close(ws->wslay, (uint16_t)ws->close_code, (const uint8_t *)ws->close_reason,
+                            strlen(ws->close_reason));
+    flush(ws);
+}
+
+static void write_out(struct cf_ws *ws)
+{
+    bool had = wslay_event_want_write(ws->wslay);
+    flush(ws);
+    /* What `want` queues goes in the next turn, so that a fast client does not hold the loop. */
+    if (had && !ws->lost && ws->close_code == 0 && wslay_event_get_write_enabled(ws->wslay) &&
+        !wslay_event_want_write(ws->wslay))
+        ws->events->want(ws->arg);
+    flush_close(ws);
+}
+
+static void plan_tick(struct cf_ws *ws, int64_t now_ns);
+
+/* Reads, writes, and says what is waited for. */
+static void turn(struct cf_ws *ws)
+{
+    ws->in_turn = true;
+    ws->read_left = TURN_READ_BYTES;
+    ws->write_left = TURN_WRITE_BYTES;
+    if (!ws->opened) {
+        ws->opened = true;
+        ws->events->open(ws->arg, ws);
+    }
+    read_in(ws);
+    if (!ws->lost)
+        write_out(ws);
+    ws->in_turn = false;
+    if (is_over(ws)) {
+        finish(ws);
+        return;
+    }
+    if (ws->closing_ns == 0 && wslay_event_get_close_sent(ws->wslay)) {
+        ws->closing_ns = cf_clock_now().mono_ns;
+        plan_tick(ws, ws->closing_ns);
+    }
+    if (wslay_event_get_read_enabled(ws->wslay) && may_read(ws))
+        event_add(ws->in, NULL);
+    else
+        event_del(ws->in);
+    if (wslay_event_want_write(ws->wslay))
+        event_add(ws->out, NULL);
+}
+
+static void on_io(evutil_socket_t fd, short what, void *arg)
+{
+    turn(arg);
+}
+
+/* ---- time ---- */
+
+/* When `tick` has to look again. */
+static void plan_tick(struct cf_ws *ws, int64_t now_ns)
+{
+    const struct cf_http *http = http_of(ws);
+    int64_t at_ns = ws->heard_ns + (ws->pinged_ns > ws->heard_ns ? http->ws_silence_ns : http->ws_ping_ns);
+    if (ws->paused)
+        at_ns = now_ns + LOOK_NS;
+    if (ws->asked_ns && at_ns > ws->asked_ns + http->ws_silence_ns)
+        at_ns = ws->asked_ns + http->ws_silence_ns;
+    if (ws->closing_ns)
+        at_ns = ws->closing_ns + http->ws_close_ns;
+    int64_t wait_ns = at_ns > now_ns ? at_ns - now_ns : 0;
+    const struct timeval wait = { .tv_sec = (time_t)(wait_ns / CF_NS_PER_S),
+                                  .tv_usec = (suseconds_t)(wait_ns % CF_NS_PER_S / 1000 + 1) };
+    event_add(ws->timer, &wait);
+}
+
+static bool is_late(const struct cf_ws *ws, int64_t now_ns)
+{
+    const struct cf_http *http = http_of(ws);
+    if (ws->closing_ns)
+        return now_ns - ws->closing_ns >= http->ws_close_ns;
+    if (ws->asked_ns && now_ns - ws->asked_ns >= http->ws_silence_ns)
+        return true;
+    return !ws->paused && now_ns - ws->heard_ns >= http->ws_silence_ns;
+}
+
+static void tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct cf_ws *ws = arg;
+    int64_t now_ns = cf_clock_now().mono_ns;
+    struct pollfd p = { .fd = ws->fd };
+    /* What a paused client has sent is still to be read when it has only shut down its own side. */
+    if (is_late(ws, now_ns) || (ws->paused && poll(&p, 1, 0) > 0)) {
+        ws->lost = true;
+        finish(ws);
+        return;
+    }
+    if (!ws->paused && !ws->closing_ns && ws->pinged_ns <= ws->heard_ns &&
+        now_ns - ws->heard_ns >= http_of(ws)->ws_ping_ns) {
+        const struct wslay_event_msg ping = { .opcode = WSLAY_PING };
+        wslay_event_queue_msg(ws->wslay, &ping);
+        ws->pinged_ns = now_ns;
+        event_active(ws->out, EV_WRITE, 0);
+    }
+    plan_tick(ws, now_ns);
+}
+
+/* ---- from libmicrohttpd ---- */
+
+static bool prepare(struct cf_ws *ws, const char *early, size_t early_len)
+{
+    static const struct wslay_event_callbacks callbacks = {
+        .recv_callback = receive,
+        .send_callback = transmit,
+        .on_msg_recv_callback = on_message,
+    };
+    struct event_base *loop = http_of(ws)->loop;
+    ws->early = early_len > 0 ? malloc(early_len) : NULL;
+    if (early_len > 0 && !ws->early)
+        return false;
+    if (early_len > 0)
+        memcpy(ws->early, early, early_len);
+    ws->early_len = early_len;
+    ws->in = event_new(loop, ws->fd, EV_READ | EV_PERSIST, on_io, ws);
+    ws->out = event_new(loop, ws->fd, EV_WRITE, on_io, ws);
+    ws->timer = evtimer_new(loop, tick, ws);
+    if (!ws->in || !ws->out || !ws->timer || wslay_event_context_server_init(&ws->wslay, &callbacks, ws) != 0)
+        return false;
+    wslay_event_config_set_max_recv_msg_length(ws->wslay, CF_WS_MESSAGE_MAX);
+    return true;
+}
+
+/* The 101 is sent; from now on the connection is ours. */
+static void take_over(void *cls, struct MHD_Connection *mhd, void *context, const char *early, size_t early_len,
+                      MHD_socket fd, struct MHD_UpgradeResponseHandle *upgraded)
+{
+    struct cf_ws *ws = cls;
+    struct cf_conn *conn = ws->request->conn;
+    const int on = 1;
+    ws->fd = fd;
+    ws->upgraded = upgraded;
+    ws->heard_ns = cf_clock_now().mono_ns;
+    TAILQ_INSERT_TAIL(&conn->http->sockets, ws, link);
+    cf_deadline_set(&conn->http->deadlines, &conn->deadline, CF_PHASE_WORK, 0);
+    if (!conn->unix_socket)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (!prepare(ws, early, early_len)) {
+        ws->lost = true;
+        finish(ws);
+        return;
+    }
+    plan_tick(ws, ws->heard_ns);
+    event_active(ws->in, EV_READ, 0);
+}
+
+struct MHD_Response *cf_ws_response(struct cf_ws *ws)
+{
+    struct MHD_Response *response = MHD_create_response_for_upgrade(take_over, ws);
+    if (response && (MHD_add_response_header(response, "Upgrade", "websocket") != MHD_YES ||
+                     MHD_add_response_header(response, "Sec-WebSocket-Accept", ws->accept) != MHD_YES)) {
+        MHD_destroy_response(response);
+        response = NULL;
+    }
+    return response;
+}
+
+void cf_sockets_stop(struct cf_http *http)
+{
+    struct cf_ws *ws, *next;
+    for (ws = TAILQ_FIRST(&http->sockets); ws; ws = next) {
+        next = TAILQ_NEXT(ws, link);
+        ws->write_left = TURN_WRITE_BYTES;
+        flush(ws);
+        if (!ws->lost && !wslay_event_get_close_sent(ws->wslay)) {
+            wslay_event_queue_close(ws->wslay, CF_WS_GOING_AWAY, (const uint8_t *)"", 0);
+            flush(ws);
+        }
+        finish(ws);
+    }
+}
+
+void cf_ws_free(struct cf_ws **ptr)
+{
+    struct cf_ws *ws = *ptr;
+    if (!ws)
+        return;
+    *ptr = NULL;
+    tell(ws, CF_WS_GONE);
+    free(ws->early);
+    free(ws);
+}
+
+/* ---- the handler's side ---- */
+
+int cf_ws_send(struct cf_ws *ws, bool binary, const char *data, size_t len)
+{
+    const struct wslay_event_msg message = { .opcode = binary ? WSLAY_BINARY_FRAME : WSLAY_TEXT_FRAME,
+                                             .msg = (const uint8_t *)data,
+                                             .msg_length = len };
+    size_t queued = wslay_event_get_queued_msg_length(ws->wslay);
+    if (ws->close_code || len > CF_WS_QUEUE_MAX || queued > CF_WS_QUEUE_MAX - len ||
+        wslay_event_get_queued_msg_count(ws->wslay) >= CF_WS_QUEUE_MESSAGES ||
+        wslay_event_queue_msg(ws->wslay, &message) != 0)
+        return -1;
+    if (!ws->in_turn)
+        event_active(ws->out, EV_WRITE, 0);
+    return 0;
+}
+
+bool cf_ws_idle(const struct cf_ws *ws)
+{
+    return !wslay_event_want_write(ws->wslay);
+}
+
+void cf_ws_pause(struct cf_ws *ws, bool paused)
+{
+    int64_t now_ns = cf_clock_now().mono_ns;
+    if (ws->paused == paused)
+        return;
+    ws->paused = paused;
+    ws->heard_ns = now_ns;              /* its silence meanwhile was ours */
+    plan_tick(ws, now_ns);
+    if (!paused && !ws->in_turn)
+        event_active(ws->in, EV_READ, 0);
+}
+
+void cf_ws_close(struct cf_ws *ws, unsigned code, const char *reason)
+{
+    if (ws->close_code)
+        return;
+    size_t len = reason ? strnlen(reason, CF_WS_REASON_MAX + 1) : 0;
+    if (len > CF_WS_REASON_MAX)
+        for (len = CF_WS_REASON_MAX; len > 0 && (reason[len] & 0xc0) == 0x80;)
+            len--;
+    if (len > 0)
+        memcpy(ws->close_reason, reason, len);
+    ws->close_code = code;
+    ws->asked_ns = cf_clock_now().mono_ns;
+    ws->paused = false;                 /* its answer is to be read */
+    plan_tick(ws, ws->asked_ns);
+    if (!ws->in_turn)
+        event_active(ws->out, EV_WRITE, 0);
+}
+
+static enum MHD_Result note(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
+                            size_t len)
+{
+    cf_handshake_note(cls, name, name_len, value ? value : "");
+    return MHD_YES;
+}
+
+/* The handshake's answer, or why there is none. */
+static int agree(struct cf_request *r, struct cf_ws *ws, struct cf_error *error)
+{
+    struct cf_handshake handshake = { 0 };
+    if (!r->conn)
+        return cf_error_set(error, CF_E_SHUTTING_DOWN, NULL, "%s", cf_error_text(CF_E_SHUTTING_DOWN));
+    if (!ws)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    if (r->http10 || r->head_only)
+        return cf_error_set(error, CF_E_MALFORMED, NULL, "this path is a WebSocket: it takes GET by HTTP/1.1");
+    MHD_get_connection_values_n(r->conn->mhd, MHD_HEADER_KIND, note, &handshake);
+    r->upgrade_required = cf_handshake_is_other_version(&handshake);
+    return cf_handshake_check(&handshake, ws->accept, error);
+}
+
+void cf_call_upgrade(struct cf_call *call, const struct cf_ws_events *events, void *arg)
+{
+    struct cf_request *r = call->edge;
+    struct cf_error error = { 0 };
+    struct cf_ws *ws = calloc(1, sizeof *ws);
+    if (agree(r, ws, &error) < 0) {
+        free(ws);
+        events->closed(arg, CF_WS_GONE);
+        cf_call_fail(call, &error, NULL);
+        return;
+    }
+    ws->request = r;
+    ws->events = events;
+    ws->arg = arg;
+    r->ws = ws;
+    call->answered = true;
+    cf_request_answer(r, MHD_HTTP_SWITCHING_PROTOCOLS);
+}
