@@ -33,6 +33,7 @@ static const struct {
 } word_rows[] = {
     { CF_SETTING_INDEX_log_level, "error warning info debug" },
     { CF_SETTING_INDEX_containment, "auto cgroup+pidns cgroup pidns subreaper" },
+    { CF_SETTING_INDEX_terminal_input, "shared single" },
 };
 
 const struct cf_setting *cf_setting_row(size_t i)

@@ -34,6 +34,7 @@ void cf_calls_create(struct cf_call *call)
         .idle_ns = cf_call_duration_ns(call, "idle_timeout", 0),
         .age_ns = cf_call_duration_ns(call, "max_age", 0),
     };
+    (void)cf_call_screen(call, "terminal", &what.cols, &what.rows);
     if (strcmp(kind, cf_kind_name(CF_KIND_BASH)) != 0) {
         cf_call_fail_code(call, CF_E_INVALID, "kind", "\"kind\" must be bash");
         return;

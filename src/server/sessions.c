@@ -2,6 +2,7 @@
 #include "server/sessions.h"
 
 #include "base/fd.h"
+#include "server/attach.h"
 #include "server/sessions_private.h"
 
 #include <stdio.h>
@@ -65,6 +66,7 @@ void cf_sessions_remove(struct cf_sessions *all, struct session *s)
         s->waiters = w->next;
         free(w);
     }
+    cf_viewers_free(&s->viewers);
     cf_fd_close(&s->cwd_fd);
     free(s->setup);
     free(s->cwd);
@@ -167,6 +169,21 @@ static void write_seconds_or_null(struct cf_jsonw *w, const char *key, int64_t n
         cf_jsonw_duration(w, key, ns);
 }
 
+static void write_terminal(const struct session *s, struct cf_jsonw *w)
+{
+    unsigned cols, rows;
+    if (s->viewers == NULL || !cf_shell_screen(s->shell, &cols, &rows)) {
+        cf_jsonw_null(w, "terminal");
+        return;
+    }
+    cf_jsonw_object(w, "terminal");
+    cf_jsonw_int(w, "cols", cols);
+    cf_jsonw_int(w, "rows", rows);
+    cf_jsonw_int(w, "viewers", cf_viewers_count(s->viewers));
+    cf_jsonw_bool(w, "at_work", cf_shell_at_work(s->shell));
+    cf_jsonw_object_end(w);
+}
+
 bool cf_sessions_json(struct cf_sessions *all, cf_handle handle, struct cf_now now, struct cf_jsonw *w, const char *key)
 {
     struct cf_session row;
@@ -190,6 +207,7 @@ bool cf_sessions_json(struct cf_sessions *all, cf_handle handle, struct cf_now n
     write_seconds_or_null(w, "idle_left", row.idle_left_ns);
     write_seconds_or_null(w, "age_left", row.age_left_ns);
     cf_jsonw_int(w, "pid", s->shell != NULL ? cf_shell_pid(s->shell) : 0);
+    write_terminal(s, w);
     if (running != NULL) {
         cf_jsonw_bytes(w, "command", running->command, running->command_len < 256 ? running->command_len : 256);
         cf_jsonw_seconds(w, "command_running", now.mono_ns - running->started_mono_ns);

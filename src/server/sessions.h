@@ -12,6 +12,7 @@
 
 struct cf_sessions;
 struct cf_shells;
+struct cf_viewers;
 
 struct cf_sessions *cf_sessions_new(struct cf_server *server, struct cf_shells *shells);
 void cf_sessions_free(struct cf_sessions **sessions);
@@ -22,6 +23,7 @@ struct cf_create {
     const char *workspace;
     const char *cwd;                    /* inside the workspace; NULL: the workspace itself */
     json_t *env;                        /* object of strings; NULL: none */
+    unsigned cols, rows;                /* of its terminal; 0: it has none */
     int64_t idle_ns, age_ns;            /* 0: the kind's policy */
     int64_t asked_ns;                   /* monotonic: since when it waits; 0: it does not */
 };
@@ -48,6 +50,12 @@ int cf_sessions_exec(struct cf_sessions *sessions, cf_handle handle, const struc
 struct cf_shell *cf_sessions_shell(const struct cf_sessions *sessions, cf_handle handle, struct cf_error *error);
 /* What a session ran and printed, borrowed; NULL when the handle is gone or has no shell yet. */
 struct cf_journal *cf_sessions_journal(const struct cf_sessions *sessions, cf_handle handle);
+/* The viewers of a session's terminal, borrowed; NULL when it has none. */
+struct cf_viewers *cf_sessions_viewers(const struct cf_sessions *sessions, cf_handle handle);
+/* Sets the size of its terminal and tells its viewers.  0, CF_E_NOT_READY, CF_E_SYSTEM. */
+int cf_sessions_resize(struct cf_sessions *sessions, cf_handle handle, unsigned cols, unsigned rows, struct cf_error *error);
+/* A terminal that a program has is in use, whatever it prints: moves the last use of such sessions to now. */
+void cf_sessions_touch_at_work(struct cf_sessions *sessions, struct cf_now now);
 /* The command that runs in a session; NULL when none does.  Borrowed. */
 struct cf_exec *cf_sessions_running(const struct cf_sessions *sessions, cf_handle handle);
 

@@ -189,6 +189,21 @@ const struct cf_shell_events *cf_sessions_events(void)
     return &events;
 }
 
+/* A shell with a terminal is made for its session: what the session wants of it, it reads at its start. */
+static int start_terminal(struct session *s, const struct cf_create *what, struct cf_error *error)
+{
+    s->warm = s->has_env = false;
+    s->cols = what->cols;
+    s->rows = what->rows;
+    int code = json_object_size(what->env) > 0 ? make_setup(s, what, error) : 0;
+    const struct cf_terminal terminal = { .cols = what->cols, .rows = what->rows, .setup = s->setup };
+    if (code == 0)
+        code = cf_shells_start(s->all->shells, s->cwd_fd, &terminal, cf_sessions_events(), s, &s->shell, error);
+    free(s->setup);
+    s->setup = NULL;
+    return code != 0 ? code : cf_sessions_open_terminal(s, error);
+}
+
 int cf_sessions_give_shell(struct session *s, const struct cf_create *what, struct cf_error *error)
 {
     struct cf_server *server = s->all->server;
@@ -199,13 +214,15 @@ int cf_sessions_give_shell(struct session *s, const struct cf_create *what, stru
                                  &s->cwd_fd, error);
     if (code != 0)
         return code;
+    if (what->cols > 0)
+        return start_terminal(s, what, error);
     struct cf_shell *shell = cf_pool_take(server->pool);
     s->warm = shell != NULL;
     s->has_env = json_object_size(what->env) > 0;
     if (s->warm || s->has_env)
         code = make_setup(s, what, error);
     if (!s->warm && code == 0)
-        return cf_shells_start(s->all->shells, s->cwd_fd, cf_sessions_events(), s, &s->shell, error);
+        return cf_shells_start(s->all->shells, s->cwd_fd, NULL, cf_sessions_events(), s, &s->shell, error);
     if (!s->warm)
         return code;
     s->shell = shell;
@@ -269,6 +286,7 @@ static bool evict(struct cf_sessions *all, struct cf_now now)
     struct cf_due due[64];
     size_t n;
     cf_core_counts(all->server->core)->emergency_runs++;
+    cf_sessions_touch_at_work(all, now);
     while ((n = cf_core_due_emergency(all->server->core, now.mono_ns, due, 64)) > 0) {
         cf_log(CF_LOG_WARNING, "emergency cleanup at max_sessions %lld: ending %zu sessions",
                (long long)all->server->settings.max_sessions, n);

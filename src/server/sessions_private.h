@@ -32,6 +32,8 @@ struct session {
     unsigned old_shells;                /* that went, and of whose containments something may be left */
     char *cwd;                          /* NULL: the workspace */
     json_t *env;                        /* a reference; NULL: none */
+    unsigned cols, rows;                /* of its terminal at its start; 0: it has none */
+    struct cf_viewers *viewers;         /* of its terminal; NULL: it has none */
     struct cf_wire_ended report;        /* of the last shell, which ended before the old ones */
     /* While a command runs: */
     struct cf_exec_events exec;
@@ -70,6 +72,8 @@ const struct cf_shell_events *cf_sessions_events(void);
 
 /* Gives an admitted session its shell, warm when there is one. */
 int cf_sessions_give_shell(struct session *s, const struct cf_create *what, struct cf_error *error);
+/* Its viewers, once its shell is there; 0 or CF_E_NO_MEMORY.  Nothing for one without a terminal. */
+int cf_sessions_open_terminal(struct session *s, struct cf_error *error);
 /* Whether a shell that goes by itself is replaced. */
 bool cf_sessions_restarts(const struct session *s);
 /* Puts a fresh shell in the place of one that has gone; `why` is for the log.  False: it cannot be. */

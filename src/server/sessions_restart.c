@@ -36,7 +36,7 @@ bool cf_sessions_restart(struct session *s, const char *why)
     struct cf_error error;
     if (!cf_core_get(s->all->server->core, s->handle, 0, &row))
         return false;
-    const struct cf_create what = { .kind = row.kind, .workspace = row.workspace, .cwd = s->cwd, .env = s->env };
+    const struct cf_create what = { .kind = row.kind, .workspace = row.workspace, .cwd = s->cwd, .env = s->env, .cols = s->cols, .rows = s->rows };
     s->restarting = true;
     s->restarts_left--;
     int code = cf_sessions_give_shell(s, &what, &error);

@@ -25,6 +25,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A terminal gives at most 4 KiB at a time. */
+#define SCRATCH_BYTES 4096u
+
 enum cf_log_level cf_setup_log_level(const struct cf_settings *settings)
 {
     static const char *const words[] = { "error", "warning", "info", "debug" };
@@ -129,18 +132,20 @@ static int open_host(struct cf_server *server, char *const *environment, struct 
         .uid = identity.uid, .gid = identity.gid, .args = { .fd = -1 }, .locale = identity.locale,
         .limits = { .spool_bytes = (uint64_t)s->spool_bytes, .execs_kept = (uint32_t)s->execs_kept,
                     .retention_ns = s->exec_retention, .head_bytes = (size_t)(s->max_output_bytes - s->max_output_bytes / 2) },
-        .pace = cf_pace_new(server->loop), .budget = { .max_bytes = (uint64_t)s->spool_total_bytes },
+        .scratch = malloc(SCRATCH_BYTES), .scratch_bytes = SCRATCH_BYTES, .pace = cf_pace_new(server->loop), .budget = { .max_bytes = (uint64_t)s->spool_total_bytes },
     };
     if (asprintf(&server->host.driver_path, "%s/driver.bash", server->settings.runtime_dir) < 0)
         server->host.driver_path = NULL;
     if (identity.uid != geteuid())
         open_way(&server->settings, &identity);
     const char *argv[] = { server->settings.shell, "--norc", "--noprofile", "--noediting", "-i", "-s", NULL };
-    if (server->host.pace == NULL || server->host.driver_path == NULL)
+    server->host.env = identity.env;
+    if (server->host.scratch == NULL || server->host.pace == NULL || server->host.driver_path == NULL)
         code = cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     else
         code = cf_link_args_make(argv, (const char *const *)identity.env, &server->host.args, error);
-    identity.locale = NULL;             /* the host's now */
+    identity.locale = NULL;             /* both are the host's now */
+    identity.env = NULL;
     cf_identity_free(&identity);
     return code != 0 ? code : write_driver(&server->settings, server->host.driver_path, error);
 }
@@ -149,7 +154,7 @@ static int start_warm(void *arg, const struct cf_shell_events *events, void *she
                       struct cf_error *error)
 {
     struct cf_server *server = arg;
-    return cf_shells_start(server->shells, server->workspace_fd, events, shell_arg, ret, error);
+    return cf_shells_start(server->shells, server->workspace_fd, NULL, events, shell_arg, ret, error);
 }
 
 static void drop_warm(void *arg, struct cf_shell *shell)
@@ -281,6 +286,10 @@ void cf_teardown(struct cf_server *server)
     cf_fd_close(&server->host.args.fd);
     free(server->host.locale);
     free(server->host.driver_path);
+    free(server->host.scratch);
+    for (char **at = server->host.env; at != NULL && *at != NULL; at++)
+        free(*at);
+    free(server->host.env);
     cf_fd_close(&server->workspace_fd);
     if (server->loop != NULL)
         event_base_free(server->loop);

@@ -96,7 +96,7 @@ static void on_status_text(struct cf_shell *s, const char *text)
         become_ready(s);
         return;
     }
-    if (status.word == 'R')
+    if (status.word == 'R' && s->terminal.pty == NULL)
         refill_spare(s);
     cf_shell_run_on_status(s, &status);
 }
@@ -184,7 +184,14 @@ static int say_boot(struct cf_shell *s, struct cf_error *error)
     return written ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "cannot write to the shell");
 }
 
-int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, struct cf_shell **ret, struct cf_error *error)
+static int make_pipes(struct cf_shell *s, struct cf_error *error)
+{
+    int code = open_pipes(s, error);
+    return code != 0 ? code : say_boot(s, error);
+}
+
+int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, const struct cf_terminal *terminal, struct cf_shell **ret,
+                  struct cf_error *error)
 {
     struct cf_shell *s = calloc(1, sizeof *s);
     if (s == NULL) {
@@ -192,15 +199,14 @@ int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, 
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     }
     *s = (struct cf_shell){ .host = host, .state = CF_SHELL_BOOTING, .channel = channel, .request_fd = -1, .boot_fd = -1,
-                            .status_fd = -1, .theirs = { -1, -1, -1 }, .run = { .input = { .write_fd = -1, .read_fd = -1 } } };
+                            .status_fd = -1, .theirs = { -1, -1, -1 },
+                            .terminal = { .status_hold_fd = -1, .args = { .fd = -1 } }, .run = { .input = { .write_fd = -1, .read_fd = -1 } } };
     cf_buf_init(&s->status, CF_STATUS_MAX);
     int code = cf_driver_token(s->token) == 0 ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
     if (code == 0)
-        code = open_pipes(s, error);
+        code = terminal != NULL ? cf_shell_terminal_make(s, terminal, error) : make_pipes(s, error);
     if (code == 0)
         code = open_events(s, error);
-    if (code == 0)
-        code = say_boot(s, error);
     if (code != 0)
         cf_shell_free(&s);
     else
@@ -220,7 +226,7 @@ int cf_shell_launch(struct cf_shell *s, uint64_t key, int cwd_fd, const struct c
     static const int32_t targets[] = { 0, CF_DRIVER_REQUEST_FD, CF_DRIVER_STATUS_FD };
     struct cf_link_spawn what = { .key = key, .cwd_fd = cwd_fd, .args = &s->host->args, .fds = s->theirs, .targets = targets,
                                   .fd_count = 3, .lease_ms = s->host->settings->lease / CF_NS_PER_MS };
-    int code = cf_link_spawn(s->host->link, &what, error);
+    int code = s->terminal.pty != NULL ? cf_shell_terminal_launch(s, &what, error) : cf_link_spawn(s->host->link, &what, error);
     if (code != 0)
         return code;
     close_theirs(s);
@@ -235,6 +241,7 @@ static void hang_up(struct cf_shell *s)
 {
     cf_fd_close(&s->boot_fd);
     cf_fd_close(&s->request_fd);
+    cf_shell_terminal_close(s);
 }
 
 void cf_shell_free(struct cf_shell **shell)
@@ -250,6 +257,7 @@ void cf_shell_free(struct cf_shell **shell)
     close_theirs(s);
     cf_fd_close(&s->status_fd);
     cf_shell_run_free(s);
+    cf_shell_terminal_free(s);
     cf_channel_close(&s->channel);
     cf_buf_free(&s->status);
     free(s->cwd);
@@ -290,9 +298,13 @@ void cf_shell_on_spawned(struct cf_shell *s, const struct cf_wire_spawned *repor
         cf_shell_fail(s, CF_E_SPAWN, "cannot start %s: %s", s->host->settings->shell, strerror(report->status));
         return;
     }
+    struct cf_error error;
     s->pid = report->pid;
     s->hold = report->hold;
-    become_ready(s);
+    if (s->terminal.pty != NULL && !s->ending && cf_shell_terminal_begin(s, &error) != 0)
+        cf_shell_fail(s, error.code, "%s", error.text);
+    else
+        become_ready(s);
 }
 
 void cf_shell_on_signaled(struct cf_shell *s, const struct cf_wire_signaled *report)

@@ -50,6 +50,9 @@ struct cf_shell_host {
     char *locale;                       /* bash text that sets the locale's variables, once a shell is up */
     char *driver_path;                  /* of driver.bash, where sessions can read it */
     struct cf_journal_limits limits;    /* of each session's journal */
+    char **env;                         /* the same environment as a list, for shells with arguments of their own */
+    char *scratch;                      /* read buffer of terminals, shared */
+    size_t scratch_bytes;
     struct cf_pace *pace;               /* of all output */
     struct cf_spool_budget budget;      /* of all together */
 };
@@ -74,8 +77,16 @@ struct cf_exec_spec {
     bool input_open;                    /* more comes by cf_shell_input */
 };
 
-/* Makes all of a shell but its process: it prints to `channel`, which it takes over, also when it fails. */
-int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, struct cf_shell **ret, struct cf_error *error);
+/* A shell with a terminal: bash as a person would have it. */
+struct cf_terminal {
+    unsigned cols, rows;
+    const char *setup;                  /* bash text that it runs before its first prompt; NULL: none */
+};
+
+/* Makes all of a shell but its process: it prints to `channel`, which it takes over, also when it fails.  `terminal` is NULL for
+ * one that only runs commands. */
+int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, const struct cf_terminal *terminal, struct cf_shell **ret,
+                  struct cf_error *error);
 /* Asks the keeper to start it under `key` in the folder `cwd_fd` (borrowed).  When it fails the shell is as before. */
 int cf_shell_launch(struct cf_shell *shell, uint64_t key, int cwd_fd, const struct cf_shell_events *events, void *arg,
                     struct cf_error *error);
@@ -115,6 +126,14 @@ struct cf_input {
 /* 0 and whether it was a repetition, whether stdin is open after it; CF_E_NOT_READING; CF_E_TOO_MANY when what waits to be read would be more than
  * max_input_bytes. */
 int cf_shell_input(struct cf_shell *shell, const struct cf_input *input, bool *ret_repeated, bool *ret_open, struct cf_error *error);
+/* For those with a terminal; else CF_E_NOT_READY.  Typing: CF_E_TOO_MANY when more than max_input_bytes would wait. */
+int cf_shell_type(struct cf_shell *shell, const char *bytes, size_t len, struct cf_error *error);
+int cf_shell_resize(struct cf_shell *shell, unsigned cols, unsigned rows, struct cf_error *error);
+/* False when it has no terminal. */
+bool cf_shell_screen(const struct cf_shell *shell, unsigned *ret_cols, unsigned *ret_rows);
+/* Whether a program has the terminal, and not the shell at its prompt. */
+bool cf_shell_at_work(const struct cf_shell *shell);
+
 /* Starts the ladder: hangs up and asks the keeper to end it. Again with a shorter grace is allowed. */
 void cf_shell_end(struct cf_shell *shell, int64_t grace_ns);
 /* The keeper's reports, routed here by key. */

@@ -96,11 +96,28 @@ void cf_shell_input_begun(struct cf_shell *s)
     flush(s);
 }
 
+/* Typed; the end of input is what the terminal has for it. */
+static int type(struct cf_shell *s, const struct cf_input *input, struct cf_error *error)
+{
+    static const char end[] = { 'D' & 0x1f };
+    int code = cf_shell_type(s, input->data, input->len, error);
+    if (code == 0 && input->eof)
+        code = cf_shell_type(s, end, sizeof end, error);
+    if (code == 0 && input->seq != 0)
+        s->terminal.last_seq = input->seq;
+    return code;
+}
+
 int cf_shell_input(struct cf_shell *s, const struct cf_input *input, bool *ret_repeated, bool *ret_open, struct cf_error *error)
 {
     struct input *in = &s->run.input;
     size_t max = (size_t)s->host->settings->max_input_bytes;
     bool waits = s->run.active && !s->run.written && s->run.input_open;     /* for an earlier interrupt's end */
+    if (s->terminal.pty != NULL) {
+        *ret_open = true;
+        *ret_repeated = input->seq != 0 && input->seq <= s->terminal.last_seq;
+        return *ret_repeated ? 0 : type(s, input, error);
+    }
     *ret_repeated = s->run.active && input->seq != 0 && input->seq <= in->last_seq;
     *ret_open = in->write_fd >= 0 && !in->eof;
     if (*ret_repeated)

@@ -4,6 +4,7 @@
 
 #include "server/channel.h"
 #include "server/driver.h"
+#include "server/pty.h"
 #include "server/shell.h"
 
 /* How far the server went to get the shell back from a command. */
@@ -42,6 +43,15 @@ struct run {
     struct input input;
 };
 
+/* What a shell with a terminal has instead of the pipes. */
+struct terminal {
+    struct cf_pty *pty;                 /* NULL: it has none */
+    unsigned cols, rows;
+    int status_hold_fd;                 /* a writer of the status FIFO, so that it has no end */
+    struct cf_link_args args;
+    uint64_t last_seq;                  /* of what was typed */
+};
+
 struct cf_shell {
     const struct cf_shell_host *host;
     struct cf_shell_events events;
@@ -60,6 +70,7 @@ struct cf_shell {
     struct cf_buf status;               /* the beginning of a status whose end has not come yet; mostly empty */
     char *cwd;                          /* as the last status said; NULL: none yet */
     struct cf_channel *channel;
+    struct terminal terminal;
     struct run run;
     unsigned signals_pending;           /* asked of the keeper, not confirmed */
     unsigned probe;                     /* number of the last probe; 0: none is out */
@@ -84,6 +95,15 @@ void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged);
 /* After an interrupt: asks the driver whether it listens, as soon as no signal is under way any more. */
 void cf_shell_sync(struct cf_shell *s);
 void cf_shell_run_free(struct cf_shell *s);
+
+/* Its terminal, the FIFO of its statuses, and what it reads at its start. */
+int cf_shell_terminal_make(struct cf_shell *s, const struct cf_terminal *terminal, struct cf_error *error);
+int cf_shell_terminal_launch(struct cf_shell *s, struct cf_link_spawn *what, struct cf_error *error);
+/* The leader has its end. */
+int cf_shell_terminal_begin(struct cf_shell *s, struct cf_error *error);
+/* Hangs up, once what was printed has been read. */
+void cf_shell_terminal_close(struct cf_shell *s);
+void cf_shell_terminal_free(struct cf_shell *s);
 
 /* Makes what the command of `run` reads; *ret_mode is the driver's word for it. */
 int cf_shell_input_open(struct cf_shell *s, char *ret_mode, struct cf_error *error);

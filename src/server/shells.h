@@ -10,9 +10,9 @@ struct cf_shells;
 /* NULL: out of memory. */
 struct cf_shells *cf_shells_new(struct cf_shell_host *host);
 void cf_shells_free(struct cf_shells **shells);         /* and every shell in it */
-/* Starts a shell in the folder `cwd_fd` under a key that was never used before. */
-int cf_shells_start(struct cf_shells *shells, int cwd_fd, const struct cf_shell_events *events, void *arg,
-                    struct cf_shell **ret, struct cf_error *error);
+/* Starts a shell in the folder `cwd_fd` under a key that was never used before; `terminal` is NULL for one without. */
+int cf_shells_start(struct cf_shells *shells, int cwd_fd, const struct cf_terminal *terminal, const struct cf_shell_events *events,
+                    void *arg, struct cf_shell **ret, struct cf_error *error);
 /* Frees a shell that has ended, a moment later: whoever waits for its end is told first. */
 void cf_shells_drop(struct cf_shells *shells, struct cf_shell *shell);
 

@@ -37,6 +37,7 @@ size_t cf_sweep_now(struct cf_sweep *sweep, struct cf_now now, int64_t grace_ns,
     size_t n, total = 0;
     int64_t began_ns = cf_clock_now().mono_ns;
     counts->cleanup_runs++;
+    cf_sessions_touch_at_work(server->sessions, now);
     while ((n = cf_core_due(server->core, now.mono_ns, due, BATCH)) > 0) {
         for (size_t i = 0; i < n; i++) {
             struct cf_session row;
