@@ -1,18 +1,12 @@
 #include "server/websocket.h"
 
-#include "core/core.h"
-#include "server/handshake.h"
-#include "server/request.h"
-#include "server/websocket_edge.h"
+#include "server/websocket_private.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <wslay/wslay.h>
 
 /* Of one client in one turn of the loop; then the others have theirs. */
 #define TURN_READ_BYTES (256u << 10)
@@ -21,33 +15,6 @@
 #define ANSWERS_MAX 64
 /* While nothing is read, whether the client is still there is asked so often. */
 #define LOOK_NS CF_NS_PER_S
-
-struct cf_ws {
-    TAILQ_ENTRY(cf_ws) link;            /* in http->sockets */
-    struct cf_request *request;
-    const struct cf_ws_events *events;
-    void *arg;
-    struct MHD_UpgradeResponseHandle *upgraded;     /* NULL: not handed over */
-    wslay_event_context_ptr wslay;
-    struct event *in, *out, *timer;     /* EV_READ; EV_WRITE, once; what `tick` looks after */
-    char *early;                        /* what libmicrohttpd had read beyond the handshake */
-    size_t early_len, early_at;
-    size_t read_left, write_left;       /* bytes in this turn */
-    int64_t heard_ns;                   /* when the client sent something last; monotonic, as the next two */
-    int64_t pinged_ns;
-    int64_t asked_ns;                   /* when it was to be closed; 0: it is not */
-    int64_t closing_ns;                 /* when a close went out; 0: none did */
-    int fd;
-    unsigned close_code;                /* 0: open */
-    char close_reason[CF_WS_REASON_MAX + 1];
-    char accept[CF_HANDSHAKE_ACCEPT_BYTES];
-    bool paused;
-    bool close_queued;                  /* in wslay */
-    bool in_turn;
-    bool refused;                       /* a frame whose header is against the protocol */
-    bool lost;                          /* the socket failed or ended, or the client is given up */
-    bool opened, told;                  /* `open` and `closed` were called */
-};
 
 /* ---- wslay's callbacks ---- */
 
@@ -130,14 +97,6 @@ static unsigned code_of(const struct cf_ws *ws)
     return wslay_event_get_close_sent(ws->wslay) ? wslay_event_get_status_code_sent(ws->wslay) : CF_WS_GONE;
 }
 
-static void tell(struct cf_ws *ws, unsigned code)
-{
-    if (!ws->told) {
-        ws->told = true;
-        ws->events->closed(ws->arg, code);
-    }
-}
-
 /* Gives the connection back to libmicrohttpd, which closes it; `ws` itself stays until cf_ws_free. */
 static void finish(struct cf_ws *ws)
 {
@@ -156,7 +115,8 @@ static void finish(struct cf_ws *ws)
     /* Unread bytes would make the close a reset, which can overtake our reason. */
     if (!ws->lost)
         cf_linger_add(&http->linger, ws->fd);
-    tell(ws, code);
+    ws->told = true;
+    ws->events->closed(ws->arg, code);
     MHD_upgrade_action(ws->upgraded, MHD_UPGRADE_ACTION_CLOSE);
     /* It keeps no descriptor that would wake the loop for this. */
     event_active(http->again, EV_TIMEOUT, 0);
@@ -304,7 +264,7 @@ static void tick(evutil_socket_t fd, short what, void *arg)
     plan_tick(ws, now_ns);
 }
 
-/* ---- from libmicrohttpd ---- */
+/* ---- beginning and stop ---- */
 
 static bool prepare(struct cf_ws *ws, const char *early, size_t early_len)
 {
@@ -329,20 +289,13 @@ static bool prepare(struct cf_ws *ws, const char *early, size_t early_len)
     return true;
 }
 
-/* The 101 is sent; from now on the connection is ours. */
-static void take_over(void *cls, struct MHD_Connection *mhd, void *context, const char *early, size_t early_len,
-                      MHD_socket fd, struct MHD_UpgradeResponseHandle *upgraded)
+void cf_ws_start(struct cf_ws *ws, int fd, struct MHD_UpgradeResponseHandle *upgraded, const char *early,
+                 size_t early_len)
 {
-    struct cf_ws *ws = cls;
-    struct cf_conn *conn = ws->request->conn;
-    const int on = 1;
     ws->fd = fd;
     ws->upgraded = upgraded;
     ws->heard_ns = cf_clock_now().mono_ns;
-    TAILQ_INSERT_TAIL(&conn->http->sockets, ws, link);
-    cf_deadline_set(&conn->http->deadlines, &conn->deadline, CF_PHASE_WORK, 0);
-    if (!conn->unix_socket)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    TAILQ_INSERT_TAIL(&http_of(ws)->sockets, ws, link);
     if (!prepare(ws, early, early_len)) {
         ws->lost = true;
         finish(ws);
@@ -350,17 +303,6 @@ static void take_over(void *cls, struct MHD_Connection *mhd, void *context, cons
     }
     plan_tick(ws, ws->heard_ns);
     event_active(ws->in, EV_READ, 0);
-}
-
-struct MHD_Response *cf_ws_response(struct cf_ws *ws)
-{
-    struct MHD_Response *response = MHD_create_response_for_upgrade(take_over, ws);
-    if (response && (MHD_add_response_header(response, "Upgrade", "websocket") != MHD_YES ||
-                     MHD_add_response_header(response, "Sec-WebSocket-Accept", ws->accept) != MHD_YES)) {
-        MHD_destroy_response(response);
-        response = NULL;
-    }
-    return response;
 }
 
 void cf_sockets_stop(struct cf_http *http)
@@ -376,17 +318,6 @@ void cf_sockets_stop(struct cf_http *http)
         }
         finish(ws);
     }
-}
-
-void cf_ws_free(struct cf_ws **ptr)
-{
-    struct cf_ws *ws = *ptr;
-    if (!ws)
-        return;
-    *ptr = NULL;
-    tell(ws, CF_WS_GONE);
-    free(ws->early);
-    free(ws);
 }
 
 /* ---- the handler's side ---- */
@@ -439,45 +370,4 @@ void cf_ws_close(struct cf_ws *ws, unsigned code, const char *reason)
     plan_tick(ws, ws->asked_ns);
     if (!ws->in_turn)
         event_active(ws->out, EV_WRITE, 0);
-}
-
-static enum MHD_Result note(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
-                            size_t len)
-{
-    cf_handshake_note(cls, name, name_len, value ? value : "");
-    return MHD_YES;
-}
-
-/* The handshake's answer, or why there is none. */
-static int agree(struct cf_request *r, struct cf_ws *ws, struct cf_error *error)
-{
-    struct cf_handshake handshake = { 0 };
-    if (!r->conn)
-        return cf_error_set(error, CF_E_SHUTTING_DOWN, NULL, "%s", cf_error_text(CF_E_SHUTTING_DOWN));
-    if (!ws)
-        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
-    if (r->http10 || r->head_only)
-        return cf_error_set(error, CF_E_MALFORMED, NULL, "this path is a WebSocket: it takes GET by HTTP/1.1");
-    MHD_get_connection_values_n(r->conn->mhd, MHD_HEADER_KIND, note, &handshake);
-    r->upgrade_required = cf_handshake_is_other_version(&handshake);
-    return cf_handshake_check(&handshake, ws->accept, error);
-}
-
-void cf_call_upgrade(struct cf_call *call, const struct cf_ws_events *events, void *arg)
-{
-    struct cf_request *r = call->edge;
-    struct cf_error error = { 0 };
-    struct cf_ws *ws = calloc(1, sizeof *ws);
-    if (agree(r, ws, &error) < 0) {
-        free(ws);
-        events->closed(arg, CF_WS_GONE);
-        cf_call_fail(call, &error, NULL);
-        return;
-    }
-    ws->request = r;
-    ws->events = events;
-    ws->arg = arg;
-    r->ws = ws;
-    call->answered = true;
-    cf_request_answer(r, MHD_HTTP_SWITCHING_PROTOCOLS);
 }

@@ -211,6 +211,19 @@ static void keeps_connection(void **state)
     assert_true(client_has(&client, "Connection: close"));
 }
 
+static void closing_client(void **state)
+{
+    script.parts = 2;
+    script.part_bytes = 1000;
+    client_get(&client, "/flow", "Connection: close\r\n");
+    UNTIL(client_take_head(&client, &head));
+    assert_non_null(strstr(head.data, "\r\nTransfer-Encoding: chunked\r\n"));
+    UNTIL(body_complete());
+    check_bytes(&body, 2000);
+    UNTIL(client.ended);
+    assert_int_equal(script.complete, 1);
+}
+
 static void pipelined_while_waiting(void **state)
 {
     script.stop_with_wait = true;
@@ -310,15 +323,23 @@ static void fair(void **state)
 {
     struct client other;
     script.parts = UINT64_MAX;
-    script.part_bytes = sizeof script.data;
+    script.part_bytes = 30000;
     client.drop = true;
     client_get(&client, "/flow", "");
     UNTIL(client.total > 100);
+    uint64_t most = 0;
+    for (int i = 0; i < 200; i++) {
+        uint64_t sent = script.sent;
+        edge_turn();
+        if (script.sent - sent > most)
+            most = script.sent - sent;
+    }
+    assert_true(most > 30000 && most <= CF_BODY_TURN_BYTES + 30000);
     client_open(&other, false);
     client_get(&other, "/healthz", "");
     size_t before = client.total;
     UNTIL(client_has(&other, "\"data\":true"));
-    assert_true(client.total - before < 100 << 20);
+    assert_true(client.total - before < 100 * CF_BODY_TURN_BYTES);
     client_close(&other);
     client_close(&client);
     UNTIL(script.dones == 1);
@@ -631,6 +652,7 @@ int main(void)
         CASE("a body may be empty", empty),
         CASE("headers and what there is come at once, while more is waited for", waits),
         CASE("the connection goes on after a stream, also with requests that were sent ahead", keeps_connection),
+        CASE("a client that wants the connection closed gets chunks as well", closing_client),
         CASE("a request that is sent during a stream waits for its turn and wakes nobody", pipelined_while_waiting),
         CASE("100 MiB come byte for byte by TCP", large_tcp),
         CASE("100 MiB come byte for byte by the Unix socket", large_unix),
