@@ -3,6 +3,7 @@
 
 #include "base/jsonw.h"
 #include "core/core.h"
+#include "server/priority.h"
 #include "server/reader.h"
 #include "server/screen.h"
 #include "server/websocket.h"
@@ -315,6 +316,7 @@ void cf_viewers_add(struct cf_viewers *all, struct cf_call *call)
         cf_call_fail_code(call, CF_E_NO_MEMORY, NULL, "out of memory for the viewer");
         return;
     }
+    (void)event_priority_set(news, CF_PRIORITY_OUTPUT);
     *v = (struct viewer){ .all = all, .news = news, .watch = { .wake = on_wake, .arg = v },
                           .cols = (unsigned)cf_call_int(call, "cols", 0), .rows = (unsigned)cf_call_int(call, "rows", 0) };
     snprintf(v->id, sizeof v->id, "%.*s", (int)sizeof v->id - 1, call->id);

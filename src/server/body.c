@@ -2,6 +2,7 @@
 
 #include "core/core.h"
 #include "server/body_edge.h"
+#include "server/priority.h"
 #include "server/request.h"
 
 #include <errno.h>
@@ -99,6 +100,7 @@ static bool start(struct cf_body *b)
         free_events(b);
         return false;
     }
+    (void)event_priority_set(b->turn, CF_PRIORITY_OUTPUT);
     if (!conn->unix_socket)
         setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     cf_deadline_set(&conn->http->deadlines, &conn->deadline, CF_PHASE_WORK, 0);

@@ -15,7 +15,7 @@
 /* Of one part's head; a longer one is as ABORT. */
 #define CF_BODY_HEAD_MAX (4u << 20)
 /* Written for one client in one turn of the loop, about; then the others have theirs. */
-#define CF_BODY_TURN_BYTES (1u << 20)
+#define CF_BODY_TURN_BYTES (256u << 10)
 
 struct cf_body;
 

@@ -5,7 +5,7 @@
 #include "server/channel.h"
 
 #include "base/fd.h"
-#include "server/shell.h"
+#include "server/priority.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -179,7 +179,9 @@ static int stream_open(struct cf_channel *c, struct stream *s, enum cf_stream st
     if (s->fd < 0)
         return -1;
     s->event = event_new(c->loop, s->fd, EV_READ | EV_PERSIST | EV_ET, on_stream, s);
-    if (s->event == NULL || event_priority_set(s->event, CF_PRIORITY_OUTPUT) < 0 || event_add(s->event, NULL) < 0) {
+    if (s->event != NULL)
+        (void)event_priority_set(s->event, CF_PRIORITY_OUTPUT);
+    if (s->event == NULL || event_add(s->event, NULL) < 0) {
         errno = ENOMEM;
         return -1;
     }

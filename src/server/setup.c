@@ -8,6 +8,7 @@
 #include "server/identity.h"
 #include "server/pace.h"
 #include "server/pool.h"
+#include "server/priority.h"
 #include "server/sessions.h"
 #include "server/shells.h"
 #include "server/shutdown.h"

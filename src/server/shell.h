@@ -29,12 +29,6 @@ struct cf_exec_result {
     int wait_status;
 };
 
-/* Loop priorities.  Output comes behind requests and what the keeper and shells say, so that a session that prints without end holds
- * up no other; work that nobody waits for comes when nothing else is to do. */
-#define CF_PRIORITIES 5
-#define CF_PRIORITY_OUTPUT 3            /* libevent's own default is the middle one, 2 */
-#define CF_PRIORITY_IDLE 4
-
 struct cf_channel;
 struct cf_pace;
 struct cf_shell;

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "server/channel.h"
+#include "server/priority.h"
 
 #include <stdio.h>
 #include <stdlib.h>
