@@ -61,7 +61,7 @@ void cf_calls_execs(struct cf_call *call)
 
 /* ---- answers in JSON ---- */
 
-/* Writes pieces until the limit, and what comes after them. */
+/* Writes pieces until the limit, and what comes after them.  The limit is passed by a character only when that is all there is. */
 static void write_output(struct ask *a, struct cf_jsonw *w)
 {
     struct cf_piece piece;
@@ -70,7 +70,8 @@ static void write_output(struct ask *a, struct cf_jsonw *w)
     uint64_t gap, left = a->spec.limit;
     enum cf_next next = CF_NEXT_NONE;
     cf_jsonw_array(w, "output");
-    while (left > 0 && !w->out->failed) {
+    bool full = false;
+    while (!full && !w->out->failed) {
         next = cf_reader_next(&a->reader, (size_t)left, &piece, &bytes, &len, &gap);
         uint64_t offset = cf_reader_offset(&a->reader);
         if (next == CF_NEXT_NONE)
@@ -79,13 +80,16 @@ static void write_output(struct ask *a, struct cf_jsonw *w)
             cf_gap_json(offset - gap, gap, w);
             continue;
         }
-        cf_piece_json(&piece, offset, bytes, len, a->spec.encoding, a->spec.exec == NULL, w);
-        cf_reader_take(&a->reader, &piece, len);
-        left -= len < left ? len : left;
+        if (len <= left || left == a->spec.limit) {
+            cf_piece_json(&piece, offset, bytes, len, a->spec.encoding, a->spec.exec == NULL, w);
+            cf_reader_take(&a->reader, &piece, len);
+        }
+        full = len >= left;
+        left -= full ? left : len;
     }
     cf_jsonw_array_end(w);
     cf_jsonw_int(w, "next", (int64_t)cf_reader_offset(&a->reader));
-    cf_jsonw_bool(w, "more", left == 0 && cf_reader_next(&a->reader, 5, &piece, &bytes, &len, &gap) != CF_NEXT_NONE);
+    cf_jsonw_bool(w, "more", full && cf_reader_next(&a->reader, 5, &piece, &bytes, &len, &gap) != CF_NEXT_NONE);
 }
 
 static void answer_json(struct ask *a)
