@@ -16,7 +16,7 @@ from streamclient import collect
 from tap import case
 
 EXEC_FIELDS = {"exec", "state", "command", "started_at", "duration_ms", "exit_code", "timed_out", "cancelled", "cwd", "stdout_bytes", "stderr_bytes",
-               "late_bytes", "session_state"}
+               "late_bytes", "shell_left", "session_state"}
 UNTIL_GO = "until [ -e go ]; do sleep 0.02; done"
 SOON = 5                                # seconds: less than a wait that was in vain, also on a busy machine
 
@@ -116,8 +116,8 @@ def _():
     for path in ("execs", "execs/1", "output"):
         s.server.fails(404, "not_found", "GET", f"/v1/sessions/bash_w_aaaaaaaaaaaa/{path}")
     s.end()
-    for path in ("execs", "execs/1", "output", "output?wait=10"):
-        assert s.fails(410, "gone", "GET", path)["session"]["reason"] == "requested"
+    assert s.get("execs/1?wait=10")["exit_code"] == 0           # results outlive the session
+    assert s.fails(410, "gone", "POST", "exec", {"command": "true"})["session"]["reason"] == "requested"
 
 
 # ---- long polls
@@ -541,7 +541,8 @@ def _():
     assert "hi" in tomb["last_output"], tomb
     got = asked.result(SOON)
     assert got["state"] == "ended" and got["exit_code"] is None and got["session_state"] == "ended" and got["output"] == [], got
-    s.fails(410, "gone", "GET", "execs/1")
+    got = s.get("execs/1?wait=60")
+    assert got["state"] == "ended" and got["exit_code"] is None and got["output"][0]["text"] == "hi\n", got
 
 
 @case("a detached command whose shell leaves has its exit code, as long as its session is there")

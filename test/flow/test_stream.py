@@ -110,6 +110,7 @@ def _():
     for form in FORMS:
         with s.stream("true", form) as stream:
             assert stream.headers["Transfer-Encoding"] == "chunked" and "Content-Length" not in stream.headers, stream.headers
+            list(stream)
     s.end()
 
 
