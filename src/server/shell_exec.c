@@ -103,10 +103,12 @@ static int take(struct cf_shell *s, const struct cf_exec_spec *spec, struct cf_n
     r->len = spec->len;
     r->text = copy(spec->text, spec->len);
     r->stdin_len = spec->input_len;
-    r->stdin_text = spec->input != NULL ? copy(spec->input, spec->input_len) : NULL;
+    r->stdin_text = spec->input != NULL && !spec->input_open ? copy(spec->input, spec->input_len) : NULL;
     r->input_open = spec->input_open;
     r->timeout_ns = spec->timeout_ns;
-    if (r->text == NULL || (spec->input != NULL && r->stdin_text == NULL))
+    if (r->text == NULL || (spec->input != NULL && !spec->input_open && r->stdin_text == NULL))
+        return -1;
+    if (spec->input_open && !cf_shell_input_queue(s, spec->input, spec->input_len))
         return -1;
     r->exec = cf_journal_begin(cf_shell_journal(s), spec->text, spec->len, now);
     return r->exec != NULL ? 0 : -1;

@@ -1,5 +1,6 @@
 /* shell_input.c: what a command reads: nothing, a text that is there from the beginning, or a FIFO that is written as texts come.
  *
+ * Texts for a command that still waits for an earlier interrupt's end, or has not opened its FIFO yet, are queued.
  * The FIFO's two ends are held here until the command has its own, which the driver says by B: a FIFO whose last end is closed forgets what
  * is in it, and who opens one without a writer waits for one. */
 #include "base/fd.h"
@@ -64,6 +65,15 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     flush(arg);
 }
 
+bool cf_shell_input_queue(struct cf_shell *s, const char *data, size_t len)
+{
+    struct input *in = &s->run.input;
+    /* What comes with the command is as large as a body may be, and is there already. */
+    cf_buf_init(&in->queue, (size_t)s->host->settings->max_input_bytes + len);
+    cf_buf_append(&in->queue, len > 0 ? data : "", len);
+    return !in->queue.failed;
+}
+
 int cf_shell_input_open(struct cf_shell *s, char *ret_mode, struct cf_error *error)
 {
     struct run *r = &s->run;
@@ -76,11 +86,8 @@ int cf_shell_input_open(struct cf_shell *s, char *ret_mode, struct cf_error *err
     int code = cf_channel_make_input(s->channel, in->name, &in->write_fd, &in->read_fd, error);
     if (code != 0)
         return code;
-    /* What came with the command is as large as a body may be, and is there already. */
-    cf_buf_init(&in->queue, (size_t)s->host->settings->max_input_bytes + r->stdin_len);
-    cf_buf_append(&in->queue, r->stdin_text != NULL ? r->stdin_text : "", r->stdin_len);
     in->event = event_new(s->host->loop, in->write_fd, EV_WRITE, on_writable, s);
-    if (in->event != NULL && !in->queue.failed)
+    if (in->event != NULL)
         return 0;
     cf_shell_input_close(s);
     return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for the command's input");
@@ -108,23 +115,26 @@ static int type(struct cf_shell *s, const struct cf_input *input, struct cf_erro
     return code;
 }
 
+/* Whether more may come: a command that was not written yet has no FIFO. */
+static bool is_open(const struct run *r)
+{
+    return r->active && r->input_open && !r->input.eof && (!r->written || r->input.write_fd >= 0);
+}
+
 int cf_shell_input(struct cf_shell *s, const struct cf_input *input, bool *ret_repeated, bool *ret_open, struct cf_error *error)
 {
     struct input *in = &s->run.input;
     size_t max = (size_t)s->host->settings->max_input_bytes;
-    bool waits = s->run.active && !s->run.written && s->run.input_open;     /* for an earlier interrupt's end */
     if (s->terminal.pty != NULL) {
         *ret_open = true;
         *ret_repeated = input->seq != 0 && input->seq <= s->terminal.last_seq;
         return *ret_repeated ? 0 : type(s, input, error);
     }
     *ret_repeated = s->run.active && input->seq != 0 && input->seq <= in->last_seq;
-    *ret_open = in->write_fd >= 0 && !in->eof;
+    *ret_open = is_open(&s->run);
     if (*ret_repeated)
         return 0;
-    if (waits)
-        return cf_error_set(error, CF_E_TOO_MANY, NULL, "the command has not begun yet; try again");
-    if (!s->run.active || !*ret_open)
+    if (!*ret_open)
         return cf_error_set(error, CF_E_NOT_READING, NULL, !s->run.active ? "no command is running in this session"
                             : s->run.input_open ? "the command's stdin is closed" : "the command was started without \"input\", so its stdin is empty");
     if (input->len > max || in->queue.len > max - input->len)
@@ -137,10 +147,10 @@ int cf_shell_input(struct cf_shell *s, const struct cf_input *input, bool *ret_r
     in->eof = input->eof;
     if (in->begun)
         flush(s);
-    if (in->write_fd < 0 && !in->eof)
+    if (!in->eof && !is_open(&s->run))
         return cf_error_set(error, CF_E_NOT_READING, NULL, "nobody reads the command's stdin any more");
     if (input->seq != 0)
         in->last_seq = input->seq;
-    *ret_open = in->write_fd >= 0 && !in->eof;
+    *ret_open = is_open(&s->run);
     return 0;
 }

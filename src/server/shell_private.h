@@ -16,7 +16,7 @@ struct input {
     int read_fd;                        /* held until the command has its own */
     bool begun;                         /* it has */
     bool eof;                           /* closed when the queue is empty */
-    struct cf_buf queue;                /* what the FIFO had no room for */
+    struct cf_buf queue;                /* what has not gone into the FIFO yet */
     uint64_t last_seq;
     struct event *event;                /* the FIFO takes more */
     char name[16];
@@ -105,6 +105,8 @@ int cf_shell_terminal_begin(struct cf_shell *s, struct cf_error *error);
 void cf_shell_terminal_close(struct cf_shell *s);
 void cf_shell_terminal_free(struct cf_shell *s);
 
+/* A command of whose input more may come begins with this. False: out of memory. */
+bool cf_shell_input_queue(struct cf_shell *s, const char *data, size_t len);
 /* Makes what the command of `run` reads; *ret_mode is the driver's word for it. */
 int cf_shell_input_open(struct cf_shell *s, char *ret_mode, struct cf_error *error);
 /* The command has its stdin open. */
