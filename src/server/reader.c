@@ -19,7 +19,12 @@ void cf_reader_hold(struct cf_reader *r)
 {
     if (r->exec != NULL && r->exec->ended)
         return;
-    r->cursor.passed = cf_spool_end(cf_journal_spool(r->journal));  /* until it has looked it holds up nobody */
+    /* From what it wants first, which may be kept no longer when it comes to look. */
+    struct cf_cursor first = r->cursor;
+    struct cf_piece piece;
+    uint64_t gap;
+    (void)cf_cursor_next(&first, cf_journal_spool(r->journal), 1, &piece, &gap);
+    r->cursor.passed = first.passed;
     r->holds = true;
     cf_spool_hold(cf_journal_spool(r->journal), &r->cursor);
 }
