@@ -87,6 +87,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         return;
     if (len <= 0) {
         c->ended = true;
+        c->reset = len < 0;
         event_del(c->readable);
         return;
     }

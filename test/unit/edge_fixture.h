@@ -19,7 +19,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 
-#define WAIT_S 30
+#define WAIT_S 20
 
 struct edge {
     struct event_base *loop;
@@ -50,7 +50,8 @@ struct client {
     struct cf_buf in;                   /* what came, as long as `reading` */
     size_t total;                       /* bytes that came, also those that were dropped */
     bool drop;                          /* count only */
-    bool ended;                         /* end of file or an error */
+    bool ended;                         /* end of file or an error … */
+    bool reset;                         /* … and it was an error */
     bool reading;
 };
 
@@ -68,7 +69,7 @@ void client_get(struct client *c, const char *path, const char *headers);
 bool client_has(const struct client *c, const char *text);
 /* Takes one answer's headers off the front of what came; false: they are not complete yet. */
 bool client_take_head(struct client *c, struct cf_buf *ret_head);
-/* Takes the chunked body that stands at the front, appends it to `ret`, and says whether it was complete; 
+/* Takes the chunked body that stands at the front, appends it to `ret`, and says whether it was complete;
  * what is there of an incomplete one is taken too. */
 bool client_take_chunks(struct client *c, struct cf_buf *ret);
 
