@@ -25,6 +25,10 @@ static bool write_stream(struct cf_jsonw *w, const char *key, const struct cf_ca
 static void on_done(void *arg, const struct cf_exec_result *r)
 {
     struct cf_call *call = arg;
+    if (r->refused) {
+        cf_call_fail_code(call, CF_E_BUSY, NULL, CF_NOT_BEGUN);
+        return;
+    }
     struct cf_jsonw *w = cf_call_data(call);
     struct cf_buf scratch;
     cf_buf_init(&scratch, (size_t)call->server->settings.max_output_bytes + 128);

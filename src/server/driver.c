@@ -50,14 +50,6 @@ void cf_driver_boot(struct cf_buf *out, const char *driver_path, const char *fol
     cf_driver_spare(out, driver_path);
 }
 
-void cf_driver_terminal_boot(struct cf_buf *out, const char *folder, const char *token, const char *late, const char *setup)
-{
-    cf_buf_puts(out, "set +H; unset HISTFILE; export TERM=xterm-256color; PS1='\\w\\$ '\n");
-    cf_buf_printf(out, "%s\n%s\nprintf '%s R %%d %%.4094s\\0' $? \"$PWD\" >", late, setup, token);
-    cf_driver_quote(out, folder);
-    cf_buf_puts(out, "/s\n");
-}
-
 void cf_driver_request(struct cf_buf *out, const char *token, size_t len, unsigned pair, char input)
 {
     if (len > CF_DRIVER_INLINE_MAX)

@@ -29,8 +29,6 @@ void cf_driver_quote(struct cf_buf *out, const char *text);
 /* Appends the lines that a shell's standard input starts with: what the loop needs, and the first entry.  `late` is bash text that
  * the loop runs once, after it has said that it is there. */
 void cf_driver_boot(struct cf_buf *out, const char *driver_path, const char *folder, const char *token, const char *late);
-/* Appends the file that a shell with a terminal reads at its start. `setup` is bash text of the session's own. */
-void cf_driver_terminal_boot(struct cf_buf *out, const char *folder, const char *token, const char *late, const char *setup);
 /* Appends the line from which the loop comes back after something unwound it. */
 void cf_driver_spare(struct cf_buf *out, const char *driver_path);
 /* What a command reads: nothing, the file `s` in the shell's folder, or the FIFO `i` and the pair's number there.  Of the last

@@ -12,6 +12,9 @@
 /* Bytes of a command's text that its record keeps. */
 #define CF_EXEC_COMMAND_MAX 1024
 
+/* Why a command is lost whose session is still there. */
+#define CF_NOT_BEGUN "the shell in the terminal is busy with what was typed there, so the command did not begin"
+
 struct cf_journal_limits {
     uint64_t spool_bytes;               /* output kept */
     uint32_t execs_kept;                /* records of ended commands, the oldest go first */
@@ -33,7 +36,7 @@ struct cf_exec {
     int exit_code;                      /* as $? shows it: 128 + signal when a signal ended it */
     bool timed_out, cancelled;
     bool shell_left;                    /* it took the shell with it */
-    bool lost;                          /* its session ended under it: there is no exit code */
+    bool lost;                          /* its session ended under it, or it never began: there is no exit code */
     const char *session_state;          /* what its end left of the session; a literal */
     char *cwd;                          /* where the shell stood then; NULL: not known */
     /* What it printed: */

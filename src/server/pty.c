@@ -33,6 +33,8 @@ struct cf_pty {
     struct cf_buf queue;                /* what waits, behind `sent` bytes that do not any more */
     size_t sent;
     bool hung_up;
+    bool kept;                          /* `modes` are to be given back */
+    struct termios modes;
 };
 
 /* --- reading --- */
@@ -262,6 +264,19 @@ pid_t cf_pty_foreground(const struct cf_pty *p)
 {
     pid_t group = 0;
     return ioctl(p->master_fd, TIOCGPGRP, &group) == 0 && group > 0 ? group : 0;
+}
+
+void cf_pty_keep_modes(struct cf_pty *p)
+{
+    p->kept = tcgetattr(p->master_fd, &p->modes) == 0 && (p->modes.c_lflag & ICANON) == 0;
+}
+
+void cf_pty_restore_modes(struct cf_pty *p)
+{
+    struct termios now;
+    if (p->kept && tcgetattr(p->master_fd, &now) == 0 && memcmp(&now, &p->modes, sizeof now) != 0)
+        (void)tcsetattr(p->master_fd, TCSANOW, &p->modes);     /* hung up: nobody is left whom it could matter to */
+    p->kept = false;
 }
 
 int cf_pty_signal(struct cf_pty *p, int signo)

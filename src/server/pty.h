@@ -53,6 +53,10 @@ int cf_pty_resize(struct cf_pty *pty, unsigned cols, unsigned rows, struct cf_er
 /* The process group in front, by the number that this process knows it by, also when it lives in a PID namespace below; so it can be
  * compared with the leader's pid as SPAWNED gives it.  0: none, or gone. */
 pid_t cf_pty_foreground(const struct cf_pty *pty);
+/* Remembers the terminal's modes; and gives them back if they are others now, provided that they were those of a program that reads
+ * key by key, such as a shell's line editor: one that does not see that its modes were changed meanwhile. */
+void cf_pty_keep_modes(struct cf_pty *pty);
+void cf_pty_restore_modes(struct cf_pty *pty);
 /* SIGINT, SIGQUIT or SIGTSTP to that group: as Ctrl-C, but past input that waits, and whatever stty says.  The kernel sends it before
  * this returns.  0, or -1 and errno. */
 int cf_pty_signal(struct cf_pty *pty, int signo);

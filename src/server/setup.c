@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "server/archive.h"
 #include "server/driver.h"
+#include "server/driver_terminal.h"
 #include "server/http.h"
 #include "server/identity.h"
 #include "server/pace.h"
@@ -94,16 +95,38 @@ static int open_core(struct cf_server *server, struct cf_error *error)
     return 0;
 }
 
-/* The driver's text lies where every session can read it; written anew at each start, so that it is this version's. */
-static int write_driver(const struct cf_settings *settings, const char *path, struct cf_error *error)
+/* The drivers' texts lie where every session can read them; written anew at each start, so that they are this version's. */
+static int write_text(const char *path, const char *text, struct cf_error *error)
 {
-    char fresh[1120], folder[1100];
+    char fresh[1120];
     snprintf(fresh, sizeof fresh, "%s.new", path);
     (void)unlink(fresh);
     CF_FD_AUTO fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    const char *text = cf_driver_text();
     if (fd < 0 || cf_fd_write_all(fd, text, strlen(text)) < 0 || fchmod(fd, 0644) < 0 || rename(fresh, path) < 0)
         return cf_error_set(error, CF_E_SYSTEM, "runtime_dir", "cannot write %s: %s", path, strerror(errno));
+    return 0;
+}
+
+static int write_drivers(const struct cf_settings *settings, struct cf_shell_host *host, struct cf_error *error)
+{
+    const struct {
+        const char *name, *text;
+        char **path;
+    } texts[] = {
+        { "driver.bash", cf_driver_text(), &host->driver_path },
+        { "terminal.bash", cf_driver_terminal_text(), &host->terminal_path },
+        { "terminal_run.bash", cf_driver_terminal_run_text(), &host->terminal_run_path },
+    };
+    char folder[1100];
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (asprintf(texts[i].path, "%s/%s", settings->runtime_dir, texts[i].name) < 0) {
+            *texts[i].path = NULL;
+            return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+        }
+        int code = write_text(*texts[i].path, texts[i].text, error);
+        if (code != 0)
+            return code;
+    }
     snprintf(folder, sizeof folder, "%s/sessions", settings->runtime_dir);
     if (mkdir(folder, 0711) < 0 && errno != EEXIST)
         return cf_error_set(error, CF_E_SYSTEM, "runtime_dir", "cannot make %s: %s", folder, strerror(errno));
@@ -135,20 +158,18 @@ static int open_host(struct cf_server *server, char *const *environment, struct 
                     .retention_ns = s->exec_retention, .head_bytes = (size_t)(s->max_output_bytes - s->max_output_bytes / 2) },
         .scratch = malloc(SCRATCH_BYTES), .scratch_bytes = SCRATCH_BYTES, .pace = cf_pace_new(server->loop), .budget = { .max_bytes = (uint64_t)s->spool_total_bytes },
     };
-    if (asprintf(&server->host.driver_path, "%s/driver.bash", server->settings.runtime_dir) < 0)
-        server->host.driver_path = NULL;
     if (identity.uid != geteuid())
         open_way(&server->settings, &identity);
     const char *argv[] = { server->settings.shell, "--norc", "--noprofile", "--noediting", "-i", "-s", NULL };
     server->host.env = identity.env;
-    if (server->host.scratch == NULL || server->host.pace == NULL || server->host.driver_path == NULL)
+    if (server->host.scratch == NULL || server->host.pace == NULL)
         code = cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     else
         code = cf_link_args_make(argv, (const char *const *)identity.env, &server->host.args, error);
     identity.locale = NULL;             /* both are the host's now */
     identity.env = NULL;
     cf_identity_free(&identity);
-    return code != 0 ? code : write_driver(&server->settings, server->host.driver_path, error);
+    return code != 0 ? code : write_drivers(&server->settings, &server->host, error);
 }
 
 static int start_warm(void *arg, const struct cf_shell_events *events, void *shell_arg, struct cf_shell **ret,
@@ -287,6 +308,8 @@ void cf_teardown(struct cf_server *server)
     cf_fd_close(&server->host.args.fd);
     free(server->host.locale);
     free(server->host.driver_path);
+    free(server->host.terminal_path);
+    free(server->host.terminal_run_path);
     free(server->host.scratch);
     for (char **at = server->host.env; at != NULL && *at != NULL; at++)
         free(*at);

@@ -200,7 +200,7 @@ int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, 
     }
     *s = (struct cf_shell){ .host = host, .state = CF_SHELL_BOOTING, .channel = channel, .request_fd = -1, .boot_fd = -1,
                             .status_fd = -1, .theirs = { -1, -1, -1 },
-                            .terminal = { .status_hold_fd = -1, .args = { .fd = -1 } }, .run = { .input = { .write_fd = -1, .read_fd = -1 } } };
+                            .terminal = { .status_hold_fd = -1, .answer_fd = -1, .answer_hold_fd = -1, .boot_fd = -1, .args = { .fd = -1 } }, .run = { .input = { .write_fd = -1, .read_fd = -1 } } };
     cf_buf_init(&s->status, CF_STATUS_MAX);
     int code = cf_driver_token(s->token) == 0 ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
     if (code == 0)

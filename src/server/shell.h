@@ -26,6 +26,7 @@ struct cf_exec_result {
     struct cf_exec *exec;               /* ended but for its `session_state`, which the callback sets */
     bool shell_left;                    /* the shell itself went, with wait_status */
     bool wedged;                        /* neither the interrupt nor the kill gave the shell back */
+    bool refused;                       /* a shell with a terminal was busy with what was typed, so the command did not begin */
     int wait_status;
 };
 
@@ -42,7 +43,8 @@ struct cf_shell_host {
     gid_t gid;
     struct cf_link_args args;           /* the shell's program, options and environment */
     char *locale;                       /* bash text that sets the locale's variables, once a shell is up */
-    char *driver_path;                  /* of driver.bash, where sessions can read it */
+    char *driver_path;                  /* of driver.bash, where sessions can read it; likewise the other two */
+    char *terminal_path, *terminal_run_path;
     struct cf_journal_limits limits;    /* of each session's journal */
     char **env;                         /* the same environment as a list, for shells with arguments of their own */
     char *scratch;                      /* read buffer of terminals, shared */

@@ -73,7 +73,7 @@ static int begin(struct cf_shell *s, struct cf_error *error)
         return code;
     cf_channel_begin(s->channel, r->exec->number);
     r->since_ticks = boot_ticks();      /* before the shell can start anything for it */
-    code = write_request(s, r->text, r->len, mode, error);
+    code = s->terminal.pty != NULL ? cf_shell_terminal_exec(s, mode, error) : write_request(s, r->text, r->len, mode, error);
     if (code != 0) {
         cf_channel_begin(s->channel, 0);
         return code;
@@ -81,7 +81,7 @@ static int begin(struct cf_shell *s, struct cf_error *error)
     free_texts(r);
     r->written = true;
     s->state = CF_SHELL_RUNNING;
-    if (r->timeout_ns > 0)
+    if (r->timeout_ns > 0 && s->terminal.pty == NULL)
         cf_shell_arm(s, r->timeout_ns);
     return 0;
 }
@@ -141,7 +141,7 @@ int cf_shell_exec(struct cf_shell *s, const struct cf_exec_spec *spec, struct cf
     return 0;
 }
 
-void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged)
+static void finish(struct cf_shell *s, int exit_code, bool wedged, bool refused)
 {
     struct cf_error error;
     struct run *r = &s->run;
@@ -155,13 +155,24 @@ void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged)
     e->timed_out = r->timed_out;
     e->cancelled = r->cancelled;
     e->cwd = s->cwd != NULL ? strdup(s->cwd) : NULL;
-    struct cf_exec_result result = { .exec = e, .shell_left = s->left, .wedged = wedged, .wait_status = s->wait_status };
+    struct cf_exec_result result = { .exec = e, .shell_left = s->left, .wedged = wedged, .refused = refused, .wait_status = s->wait_status };
     cf_exec_done *done = r->done;
     r->active = false;
     r->exec = NULL;
     r->done = NULL;
     if (done != NULL)
         done(r->arg, &result);
+}
+
+void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged)
+{
+    finish(s, exit_code, wedged, false);
+}
+
+void cf_shell_run_refuse(struct cf_shell *s)
+{
+    s->state = CF_SHELL_READY;
+    finish(s, 0, false, true);
 }
 
 struct cf_exec *cf_shell_running(const struct cf_shell *s)
@@ -225,6 +236,10 @@ void cf_shell_run_begin(struct cf_shell *s)
 
 void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *status)
 {
+    if (s->terminal.status_hold_fd >= 0) {
+        cf_shell_terminal_on_status(s, status);
+        return;
+    }
     if (status->word == 'P') {
         if (s->state == CF_SHELL_SYNCING && s->probe != 0 && (unsigned long)status->number == s->probe)
             synced(s);
@@ -284,6 +299,10 @@ void cf_shell_run_on_timer(struct cf_shell *s)
     int64_t grace = s->host->settings->exec_kill_grace;
     if (!r->active)
         return;
+    if (s->terminal.status_hold_fd >= 0) {
+        cf_shell_terminal_on_timer(s);
+        return;
+    }
     switch (r->stage) {
     case STAGE_RUNNING:
         r->timed_out = true;
@@ -313,7 +332,9 @@ void cf_shell_cancel(struct cf_shell *s)
     if (!r->active || r->cancelled || s->ending)
         return;
     r->cancelled = true;
-    if (!r->written)
+    if (r->written && s->terminal.pty != NULL)
+        cf_shell_terminal_cancel(s);
+    else if (!r->written)
         cf_shell_run_finish(s, 128 + SIGINT, false);    /* it still waited for an earlier interrupt's end */
     else if (r->stage == STAGE_RUNNING)
         interrupt(s);
@@ -324,6 +345,10 @@ int cf_shell_signal(struct cf_shell *s, int signo, struct cf_error *error)
     struct run *r = &s->run;
     if (!r->active || !r->written || s->ending)
         return cf_error_set(error, CF_E_NOT_READY, NULL, "no command is running in this session");
+    if (s->terminal.pty != NULL) {
+        cf_shell_terminal_signal(s, signo);
+        return 0;
+    }
     r->interrupted = r->interrupted || signo == SIGINT;
     s->signals_pending++;
     cf_link_signal(s->host->link, s->key, signo, signo == SIGINT ? CF_SCOPE_GROUP : CF_SCOPE_YOUNG, r->since_ticks);

@@ -38,6 +38,10 @@ struct run {
     int64_t give_up_ns;                 /* of STAGE_KILLED */
     unsigned attempts;                  /* in it, after the first */
     uint64_t since_ticks;
+    /* In a terminal: */
+    unsigned request;                   /* number of its request */
+    bool begun;                         /* the shell has said that it begins */
+    int64_t until_ns;                   /* of waiting for that, then of its timeout or the stage after it */
     cf_exec_done *done;
     void *arg;
     struct input input;
@@ -48,6 +52,9 @@ struct terminal {
     struct cf_pty *pty;                 /* NULL: it has none */
     unsigned cols, rows;
     int status_hold_fd;                 /* a writer of the status FIFO, so that it has no end */
+    int answer_fd, answer_hold_fd;      /* both ends of the FIFO of answers */
+    int boot_fd;                        /* what the shell reads at its start, until it is launched */
+    unsigned requests;                  /* that were written */
     struct cf_link_args args;
     uint64_t last_seq;                  /* of what was typed */
 };
@@ -92,6 +99,8 @@ void cf_shell_run_on_timer(struct cf_shell *s);
 void cf_shell_run_begin(struct cf_shell *s);
 /* The command is over, for whatever reason: collects its output and answers. */
 void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged);
+/* The command did not begin. */
+void cf_shell_run_refuse(struct cf_shell *s);
 /* After an interrupt: asks the driver whether it listens, as soon as no signal is under way any more. */
 void cf_shell_sync(struct cf_shell *s);
 void cf_shell_run_free(struct cf_shell *s);
@@ -104,6 +113,13 @@ int cf_shell_terminal_begin(struct cf_shell *s, struct cf_error *error);
 /* Hangs up, once what was printed has been read. */
 void cf_shell_terminal_close(struct cf_shell *s);
 void cf_shell_terminal_free(struct cf_shell *s);
+
+/* Commands in a shell with a terminal: the parts of shell_exec.c that are others there. */
+int cf_shell_terminal_exec(struct cf_shell *s, char mode, struct cf_error *error);
+void cf_shell_terminal_on_status(struct cf_shell *s, const struct cf_driver_status *status);
+void cf_shell_terminal_on_timer(struct cf_shell *s);
+void cf_shell_terminal_cancel(struct cf_shell *s);
+void cf_shell_terminal_signal(struct cf_shell *s, int signo);
 
 /* A command of whose input more may come begins with this. False: out of memory. */
 bool cf_shell_input_queue(struct cf_shell *s, const char *data, size_t len);

@@ -1,9 +1,13 @@
 /* shell_terminal.c: a shell with a terminal of its own. */
 #include "base/fd.h"
+#include "server/driver_terminal.h"
 #include "server/shell_private.h"
 
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static void on_output(void *arg, const char *bytes, size_t len)
 {
@@ -29,24 +33,61 @@ static int open_pty(struct cf_shell *s, struct cf_error *error)
     return cf_pty_open(s->host->loop, &options, &s->terminal.pty, error);
 }
 
-/* The file that bash reads before its first prompt. */
+/* What the shell reads before its first prompt: in memory without a name, since it may be long and holds the token. */
 static int write_boot(struct cf_shell *s, const char *setup, struct cf_error *error)
 {
-    struct cf_buf text;
+    struct cf_buf late, text;
+    cf_buf_init(&late, 4u << 20);
     cf_buf_init(&text, 4u << 20);
-    cf_driver_terminal_boot(&text, cf_channel_path(s->channel), s->token, s->host->locale, setup != NULL ? setup : "");
-    int code = text.failed ? cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory")
-                           : cf_channel_write_file(s->channel, "rc", text.data, text.len, error);
+    cf_buf_printf(&late, "%s\n%s\n", s->host->locale, setup != NULL ? setup : "");
+    if (!late.failed)
+        cf_driver_terminal_boot(&text, cf_channel_path(s->channel), s->token, s->host->terminal_run_path, late.data);
+    int code = late.failed || text.failed ? cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory") : 0;
+    if (code == 0 && ((s->terminal.boot_fd = memfd_create("curfew-boot", MFD_CLOEXEC)) < 0 ||
+                      cf_fd_write_all(s->terminal.boot_fd, text.data, text.len) < 0 || lseek(s->terminal.boot_fd, 0, SEEK_SET) < 0))
+        code = cf_error_set(error, CF_E_SYSTEM, NULL, "cannot write what the shell reads at its start: %s", strerror(errno));
+    cf_buf_free(&late);
     cf_buf_free(&text);
     return code;
 }
 
+/* The host's environment with a terminal in it. */
 static int make_args(struct cf_shell *s, struct cf_error *error)
 {
-    char path[1300];
-    snprintf(path, sizeof path, "%s/rc", cf_channel_path(s->channel));
-    const char *argv[] = { s->host->settings->shell, "--noprofile", "--rcfile", path, "-i", NULL };
-    return cf_link_args_make(argv, (const char *const *)s->host->env, &s->terminal.args, error);
+    struct cf_buf variable;
+    size_t count = 0, kept = 0;
+    while (s->host->env[count] != NULL)
+        count++;
+    const char **env = calloc(count + 3, sizeof *env);
+    cf_buf_init(&variable, 8192);
+    cf_driver_terminal_variable(&variable, s->host->terminal_path);
+    if (env == NULL || variable.failed) {
+        free(env);
+        cf_buf_free(&variable);
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    }
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(s->host->env[i], "TERM=", 5) != 0 && strncmp(s->host->env[i], "PROMPT_COMMAND=", 15) != 0)
+            env[kept++] = s->host->env[i];
+    env[kept++] = "TERM=xterm-256color";
+    env[kept++] = variable.data;
+    const char *argv[] = { s->host->settings->shell, "--norc", "--noprofile", "-i", NULL };
+    int code = cf_link_args_make(argv, env, &s->terminal.args, error);
+    free(env);
+    cf_buf_free(&variable);
+    return code;
+}
+
+/* Both ends of the answers are held here: the shell opens it for each answer, and none may be lost in between. */
+static int open_answers(struct cf_shell *s, struct cf_error *error)
+{
+    int write_fd, read_fd;
+    int code = cf_channel_make_input(s->channel, CF_DRIVER_TERMINAL_ANSWER, &write_fd, &read_fd, error);
+    if (code != 0)
+        return code;
+    s->terminal.answer_fd = write_fd;
+    s->terminal.answer_hold_fd = read_fd;
+    return 0;
 }
 
 int cf_shell_terminal_make(struct cf_shell *s, const struct cf_terminal *terminal, struct cf_error *error)
@@ -55,7 +96,9 @@ int cf_shell_terminal_make(struct cf_shell *s, const struct cf_terminal *termina
     s->terminal.rows = terminal->rows;
     int code = open_pty(s, error);
     if (code == 0)
-        code = cf_channel_make_input(s->channel, "s", &s->terminal.status_hold_fd, &s->status_fd, error);
+        code = cf_channel_make_input(s->channel, CF_DRIVER_TERMINAL_STATUS, &s->terminal.status_hold_fd, &s->status_fd, error);
+    if (code == 0)
+        code = open_answers(s, error);
     if (code == 0)
         code = write_boot(s, terminal->setup, error);
     if (code == 0)
@@ -65,13 +108,13 @@ int cf_shell_terminal_make(struct cf_shell *s, const struct cf_terminal *termina
 
 int cf_shell_terminal_launch(struct cf_shell *s, struct cf_link_spawn *what, struct cf_error *error)
 {
-    static const int32_t targets[] = { 0, 1, 2 };
+    static const int32_t targets[] = { 0, 1, 2, CF_DRIVER_TERMINAL_BOOT_FD };
     int slave = cf_pty_slave_fd(s->terminal.pty);
-    const int fds[] = { slave, slave, slave };
+    const int fds[] = { slave, slave, slave, s->terminal.boot_fd };
     what->args = &s->terminal.args;
     what->fds = fds;
     what->targets = targets;
-    what->fd_count = 3;
+    what->fd_count = 4;
     what->flags = CF_SPAWN_TERMINAL;
     return cf_link_spawn(s->host->link, what, error);
 }
@@ -79,6 +122,7 @@ int cf_shell_terminal_launch(struct cf_shell *s, struct cf_link_spawn *what, str
 int cf_shell_terminal_begin(struct cf_shell *s, struct cf_error *error)
 {
     cf_fd_close(&s->terminal.args.fd);
+    cf_fd_close(&s->terminal.boot_fd);
     return cf_pty_begin(s->terminal.pty, &events, s, error);
 }
 
@@ -93,8 +137,10 @@ void cf_shell_terminal_close(struct cf_shell *s)
 void cf_shell_terminal_free(struct cf_shell *s)
 {
     cf_shell_terminal_close(s);
-    cf_fd_close(&s->terminal.status_hold_fd);
-    cf_fd_close(&s->terminal.args.fd);
+    struct terminal *t = &s->terminal;
+    int *fds[] = { &t->status_hold_fd, &t->answer_fd, &t->answer_hold_fd, &t->boot_fd, &t->args.fd };
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        cf_fd_close(fds[i]);
 }
 
 /* ---- using ---- */

@@ -175,8 +175,9 @@ static void put_end(struct stream *s, struct cf_body_part *part)
     if (e != NULL && !lost)
         cf_exec_result_json(e, &w);
     if (e != NULL && lost) {
-        cf_jsonw_str(&w, "code", cf_error_name(CF_E_GONE));
-        cf_jsonw_str(&w, "message", "the session ended while the command ran");
+        bool closed = cf_journal_closed(s->reader.journal);
+        cf_jsonw_str(&w, "code", cf_error_name(closed ? CF_E_GONE : CF_E_BUSY));
+        cf_jsonw_str(&w, "message", closed ? "the session ended while the command ran" : CF_NOT_BEGUN);
     }
     if (lost && tombstone->len > 0)
         cf_jsonw_raw(&w, "session", tombstone->data, tombstone->len);

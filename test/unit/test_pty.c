@@ -312,6 +312,42 @@ static void the_group_in_front_is_known_and_interrupted(void **state)
     stop(f);
 }
 
+static bool is_raw(const struct fixture *f, int fd)
+{
+    struct termios t;
+    assert_int_equal(tcgetattr(fd, &t), 0);
+    return (t.c_lflag & ICANON) == 0;
+}
+
+static void modes_are_given_back_to_who_reads_keys(void **state)
+{
+    struct fixture *f = start("stty raw -echo opost; echo keys; read -r -N 1 x; stty sane; echo lines; "
+                              "read -r x; stty sane; echo again; read -r x; stty raw; echo end; read -r -N 1 x");
+    char path[100];
+    await_text(f, "keys");
+    snprintf(path, sizeof path, "/proc/%d/fd/0", (int)f->leader);
+    CF_FD_AUTO fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(fd >= 0 && is_raw(f, fd));
+    cf_pty_keep_modes(f->pty);
+    cf_pty_restore_modes(f->pty);           /* nothing has changed */
+    assert_true(is_raw(f, fd));
+    cf_pty_keep_modes(f->pty);
+    type(f, "x");
+    await_text(f, "lines");
+    assert_false(is_raw(f, fd));
+    cf_pty_restore_modes(f->pty);
+    assert_true(is_raw(f, fd));
+    cf_pty_restore_modes(f->pty);           /* once */
+    type(f, "\n");
+    await_text(f, "again");
+    cf_pty_keep_modes(f->pty);              /* of who reads lines: not to be given back */
+    type(f, "\n");
+    await_text(f, "end");
+    cf_pty_restore_modes(f->pty);
+    assert_true(is_raw(f, fd));
+    stop(f);
+}
+
 static void a_hang_up_is_told_once_after_all_output(void **state)
 {
     struct cf_error error;
@@ -378,6 +414,8 @@ int main(void)
         { .name = "what had to wait arrives whole and in order, and its end is told", .test_func = what_waited_arrives_whole_and_in_order },
         { .name = "a new size is told to the group in front", .test_func = a_new_size_is_told },
         { .name = "the group in front is known, and interrupted past unread input and stty", .test_func = the_group_in_front_is_known_and_interrupted },
+        { .name = "a program that reads keys gets its modes back, one that reads lines does not",
+          .test_func = modes_are_given_back_to_who_reads_keys },
         { .name = "a hang-up is told once, after all output", .test_func = a_hang_up_is_told_once_after_all_output },
         { .name = "what is left can be read without the loop", .test_func = what_is_left_can_be_read_without_the_loop },
         { .name = "closing it hangs up the session", .test_func = closing_it_hangs_up_the_session },

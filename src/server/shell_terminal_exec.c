@@ -1,0 +1,209 @@
+/* shell_terminal_exec.c: commands in a shell that has a terminal, beside what a person types; terminal.bash has the shell's part.
+ *
+ * A request lies in a file, and two signals tell the shell of it, which may come at a time when it cannot use them: so they are sent again until
+ * it answers.  It begins only when the server says go, and the server gives the terminal the modes back that it had before. */
+#include "base/fd.h"
+#include "server/driver_terminal.h"
+#include "server/shell_private.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+/* Between two signals that say the same. */
+#define AGAIN_NS (50 * CF_NS_PER_MS)
+/* From a request until the shell has begun: one at its prompt does so in a millisecond; one that runs what was typed does not. */
+#define BEGIN_NS (2 * CF_NS_PER_S)
+
+static void nudge(struct cf_shell *s)
+{
+    static const int signals[] = { SIGURG, SIGWINCH };
+    for (size_t i = 0; i < 2; i++) {
+        s->signals_pending++;
+        cf_link_signal(s->host->link, s->key, signals[i], CF_SCOPE_LEADER, 0);
+    }
+}
+
+static int write_request(struct cf_shell *s, enum cf_driver_terminal_kind kind, const char *input, const char *text, size_t len,
+                         struct cf_error *error)
+{
+    struct cf_buf request;
+    cf_buf_init(&request, len + CF_DRIVER_TERMINAL_HEADER_MAX);
+    cf_driver_terminal_request(&request, s->token, kind, ++s->terminal.requests, cf_channel_pair(s->channel), input, text, len);
+    int code = request.failed ? cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for the command")
+                              : cf_channel_write_file(s->channel, CF_DRIVER_TERMINAL_REQUEST, request.data, request.len, error);
+    cf_buf_free(&request);
+    return code;
+}
+
+static void answer(struct cf_shell *s, unsigned number, bool go)
+{
+    struct cf_buf line;
+    cf_buf_init(&line, CF_DRIVER_TERMINAL_HEADER_MAX);
+    cf_driver_terminal_answer(&line, number, go);
+    (void)cf_shell_write(s, s->terminal.answer_fd, &line);
+    cf_buf_free(&line);
+}
+
+/* Arms the timer for whatever comes first. */
+static void arm(struct cf_shell *s, bool again)
+{
+    struct run *r = &s->run;
+    int64_t left = r->until_ns > 0 ? r->until_ns - cf_clock_now().mono_ns : INT64_MAX;
+    if (again && left > AGAIN_NS)
+        left = AGAIN_NS;
+    if (left != INT64_MAX)
+        cf_shell_arm(s, left > 0 ? left : 0);
+}
+
+int cf_shell_terminal_exec(struct cf_shell *s, char mode, struct cf_error *error)
+{
+    static const char none[] = "-", file[] = "s";
+    struct run *r = &s->run;
+    const char *input = mode == CF_DRIVER_INPUT_FIFO ? r->input.name : mode == CF_DRIVER_INPUT_FILE ? file : none;
+    if (cf_shell_at_work(s))
+        return cf_error_set(error, CF_E_BUSY, NULL, "a program that was started in the terminal is running there");
+    int code = write_request(s, CF_DRIVER_TERMINAL_EXEC, input, r->text, r->len, error);
+    if (code != 0)
+        return code;
+    r->request = s->terminal.requests;
+    r->until_ns = cf_clock_now().mono_ns + BEGIN_NS;
+    nudge(s);
+    arm(s, true);
+    return 0;
+}
+
+static void on_begin(struct cf_shell *s)
+{
+    struct run *r = &s->run;
+    bool go = r->active && !r->begun && !r->cancelled;
+    if (r->active && r->begun)
+        return;                         /* the answer to a later request: it is still there */
+    cf_pty_keep_modes(s->terminal.pty);
+    answer(s, s->terminal.requests, go);
+    if (!go)
+        return;
+    r->begun = true;
+    r->until_ns = r->timeout_ns > 0 ? cf_clock_now().mono_ns + r->timeout_ns : 0;
+    event_del(s->timer);
+    arm(s, false);
+}
+
+static void on_end(struct cf_shell *s, int code)
+{
+    event_del(s->timer);
+    s->state = CF_SHELL_READY;
+    cf_shell_run_finish(s, code, false);
+}
+
+void cf_shell_terminal_on_status(struct cf_shell *s, const struct cf_driver_status *status)
+{
+    struct run *r = &s->run;
+    bool ours = r->active && r->begun;
+    if (s->terminal.pty == NULL)
+        return;                         /* it was hung up */
+    switch (status->word) {
+    case 'B':
+        if (status->number == 0)
+            on_begin(s);
+        else
+            cf_shell_input_begun(s);
+        break;
+    case 'S':
+        cf_pty_restore_modes(s->terminal.pty);
+        answer(s, ours ? r->request : s->terminal.requests, true);
+        if (ours)
+            on_end(s, (int)status->number);
+        break;
+    case 'R':                           /* an interrupt unwound it */
+    case 'P':                           /* none runs, says the answer to a later request */
+        if (ours)
+            on_end(s, status->word == 'R' ? (int)status->number : 128 + SIGINT);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Interrupts the job in front, and asks the shell to leave the command. */
+static void interrupt(struct cf_shell *s)
+{
+    struct cf_error error;
+    struct run *r = &s->run;
+    r->stage = STAGE_INTERRUPTED;
+    r->until_ns = cf_clock_now().mono_ns + s->host->settings->exec_kill_grace;
+    (void)cf_pty_signal(s->terminal.pty, SIGINT);
+    (void)write_request(s, CF_DRIVER_TERMINAL_LEAVE, "-", "", 0, &error);   /* no memory or place: the kill comes */
+    nudge(s);
+    arm(s, true);
+}
+
+static void kill_it(struct cf_shell *s)
+{
+    struct run *r = &s->run;
+    int64_t grace = s->host->settings->exec_kill_grace, now_ns = cf_clock_now().mono_ns;
+    if (r->stage == STAGE_INTERRUPTED) {
+        r->stage = STAGE_KILLED;
+        r->until_ns = now_ns + (grace > CF_NS_PER_S ? grace : CF_NS_PER_S);
+    } else if (now_ns >= r->until_ns) {
+        cf_shell_run_finish(s, 128 + SIGKILL, true);
+        cf_shell_fail(s, CF_E_SHELL_DIED, "a command could not be interrupted");
+        return;
+    }
+    s->signals_pending++;
+    cf_link_signal(s->host->link, s->key, SIGKILL, CF_SCOPE_YOUNG, r->since_ticks);
+    (void)cf_pty_signal(s->terminal.pty, SIGINT);
+    nudge(s);
+    arm(s, true);
+}
+
+void cf_shell_terminal_on_timer(struct cf_shell *s)
+{
+    struct run *r = &s->run;
+    if (!r->active || s->terminal.pty == NULL)
+        return;
+    bool due = r->until_ns > 0 && cf_clock_now().mono_ns >= r->until_ns;
+    if (!r->begun && due) {
+        cf_channel_remove(s->channel, CF_DRIVER_TERMINAL_REQUEST);
+        cf_shell_run_refuse(s);
+    } else if (r->begun && due && r->stage == STAGE_RUNNING) {
+        r->timed_out = true;
+        interrupt(s);
+    } else if (r->begun && (r->stage == STAGE_KILLED || (due && r->stage == STAGE_INTERRUPTED))) {
+        kill_it(s);
+    } else {
+        nudge(s);
+        arm(s, !r->begun || r->interrupted || r->stage != STAGE_RUNNING);
+    }
+}
+
+void cf_shell_terminal_cancel(struct cf_shell *s)
+{
+    struct run *r = &s->run;
+    if (s->terminal.pty == NULL)
+        return;
+    if (!r->begun) {
+        cf_channel_remove(s->channel, CF_DRIVER_TERMINAL_REQUEST);
+        on_end(s, 128 + SIGINT);
+    } else if (r->stage == STAGE_RUNNING) {
+        interrupt(s);
+    }
+}
+
+/* What an interrupt unwound does not say so by itself. */
+void cf_shell_terminal_signal(struct cf_shell *s, int signo)
+{
+    struct cf_error error;
+    struct run *r = &s->run;
+    if (s->terminal.pty == NULL)
+        return;
+    if (signo != SIGINT) {
+        s->signals_pending++;
+        cf_link_signal(s->host->link, s->key, signo, CF_SCOPE_YOUNG, r->since_ticks);
+        return;
+    }
+    r->interrupted = true;
+    (void)cf_pty_signal(s->terminal.pty, SIGINT);
+    (void)write_request(s, CF_DRIVER_TERMINAL_PROBE, "-", "", 0, &error);
+    nudge(s);
+    arm(s, true);
+}
