@@ -257,8 +257,12 @@ void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *s
             cf_shell_sync(s);           /* something unwound it: the driver listens when it answers */
         return;
     }
-    if (s->state != CF_SHELL_RUNNING)
-        return;                         /* the loop came back from an interrupt that met it between two commands */
+    if (s->state != CF_SHELL_RUNNING) {
+        /* Something unwound the loop between two commands: it skips requests until it is asked. */
+        if (status->word == 'R' && (s->state == CF_SHELL_READY || s->probe != 0))
+            cf_shell_sync(s);
+        return;
+    }
     bool clean = status->word == 'S' && s->run.stage == STAGE_RUNNING && !s->run.interrupted && s->signals_pending == 0;
     evtimer_del(s->timer);
     s->state = clean ? CF_SHELL_READY : CF_SHELL_SYNCING;
