@@ -28,8 +28,8 @@ struct cf_own_flag {
     const char *help;
 };
 
-/* Exit statuses: those of most, those of what stands in for a command. */
-enum cf_statuses { CF_STATUSES_PLAIN, CF_STATUSES_COMMAND };
+/* Exit statuses: those of most, those of what stands in for a command, those of attach. */
+enum cf_statuses { CF_STATUSES_PLAIN, CF_STATUSES_COMMAND, CF_STATUSES_ATTACH };
 
 struct cf_verb {
     const char *name;
@@ -113,6 +113,8 @@ int cf_verb_cancel(struct cf_cli *cli);
 int cf_verb_output(struct cf_cli *cli);
 int cf_verb_input(struct cf_cli *cli);
 int cf_verb_signal(struct cf_cli *cli);
+int cf_verb_resize(struct cf_cli *cli);
+int cf_verb_attach(struct cf_cli *cli);
 int cf_verb_stats(struct cf_cli *cli);
 int cf_verb_plan(struct cf_cli *cli);
 int cf_verb_cleanup(struct cf_cli *cli);

@@ -257,6 +257,29 @@ void cf_client_stop(struct cf_client *client, struct cf_exchange *x)
     release(client, x);
 }
 
+int cf_client_open(struct cf_client *client, struct cf_exchange *x)
+{
+    CURLcode code;
+
+    if (!(x->easy = curl_easy_init()) || x->path.failed) {
+        cf_error_set(&x->error, CF_E_NO_MEMORY, NULL, "out of memory");
+        release(client, x);
+        return -1;
+    }
+    prepare_connection(&client->where, x->easy);
+    curl_easy_setopt(x->easy, CURLOPT_URL, client->where.base);
+    curl_easy_setopt(x->easy, CURLOPT_CONNECT_ONLY, 1L);
+    curl_easy_setopt(x->easy, CURLOPT_FORBID_REUSE, 0L);      /* what is forbidden to be used again is closed */
+    curl_easy_setopt(x->easy, CURLOPT_ERRORBUFFER, x->trouble);
+    code = curl_easy_perform(x->easy);
+    curl_easy_setopt(x->easy, CURLOPT_ERRORBUFFER, NULL);
+    if (code == CURLE_OK)
+        return 0;
+    explain(client, x, code);
+    release(client, x);
+    return -1;
+}
+
 void cf_client_resume(struct cf_exchange *x)
 {
     if (!x->paused || !x->running)

@@ -73,6 +73,9 @@ void cf_exchange_understand(struct cf_exchange *x, const char *name, const char 
 void cf_client_start(struct cf_client *client, struct cf_exchange *x);
 /* Gives up a request that runs: its error says that no answer came.  Does nothing to one that does not run. */
 void cf_client_stop(struct cf_client *client, struct cf_exchange *x);
+/* Connects only, for 10 s at most: x->easy is a connection then, to be given back by cf_client_stop.  0, or -1 and
+ * x->error. */
+int cf_client_open(struct cf_client *client, struct cf_exchange *x);
 /* Lets a transfer go on whose sink did not take. */
 void cf_client_resume(struct cf_exchange *x);
 /* One turn: waits until something happens to a request or to one of `fds`, or `timeout_ms` have passed (-1: any

@@ -1,4 +1,4 @@
-/* execs, wait, cancel, signal, input: commands that run, or have run, in a session. */
+/* execs, wait, cancel, signal, input, resize: commands that run, or have run, in a session. */
 #include "cli/cli.h"
 
 #include "base/clock.h"
@@ -8,6 +8,7 @@
 #include "cli/request.h"
 #include "cli/result.h"
 #include "cli/table.h"
+#include "cli/tty.h"
 #include "cli/view.h"
 
 #include <errno.h>
@@ -212,6 +213,22 @@ int cf_verb_signal(struct cf_cli *cli)
     struct cf_exchange x;
     int status = cf_cli_call_with(cli, CF_OP_signal, cli->words[0], 0, extra, &x);
 
+    cf_exchange_free(&x);
+    return status;
+}
+
+int cf_verb_resize(struct cf_cli *cli)
+{
+    struct cf_exchange x;
+    int cols, rows, status;
+
+    if (cli->word_count < 2)
+        cf_tty_size(&cols, &rows);
+    else if (!cf_opts_is_screen(cli->words[1], &cols, &rows))
+        return cf_cli_usage(cli, "a size is COLSxROWS, such as 80x24, not \"%s\"", cli->words[1]);
+    const struct cf_extra extra[] = {{.name = "cols", .number = cols}, {.name = "rows", .number = rows}, {0}};
+
+    status = cf_cli_call_with(cli, CF_OP_resize, cli->words[0], 0, extra, &x);
     cf_exchange_free(&x);
     return status;
 }

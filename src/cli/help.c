@@ -228,6 +228,8 @@ void cf_help_man(struct cf_buf *out)
         roff_item(out, globals[i].flag, globals[i].help);
     cf_buf_puts(out, ".SH EXIT STATUS\nOf\n.BR \"curfew exec\" , \" curfew run\" \" and \" \"curfew wait\" :\n");
     cf_status_list(out, CF_STATUSES_COMMAND, roff_status);
+    cf_buf_puts(out, ".PP\nOf\n.BR \"curfew attach\" :\n");
+    cf_status_list(out, CF_STATUSES_ATTACH, roff_status);
     cf_buf_puts(out, ".PP\nOf the other subcommands:\n");
     cf_status_list(out, CF_STATUSES_PLAIN, roff_status);
 }

@@ -53,11 +53,16 @@ void cf_status_list(struct cf_buf *out, enum cf_statuses which, cf_status_fn *li
 {
     if (which == CF_STATUSES_PLAIN) {
         each(out, line);
-    } else {
+    } else if (which == CF_STATUSES_COMMAND) {
         line(out, "0-255", "the command's own (128 and the signal's number when a signal ended it)");
         line(out, "64", "the command line is wrong; nothing was run");
         line(out, "124", "the command did not end within its timeout and was interrupted");
         line(out, "125", "curfew itself failed: no server answers, the session is unknown, has ended or is busy, or "
                          "the output could not be written");
+    } else {
+        line(out, "0", "you have detached, or the session has ended");
+        line(out, "64", "the command line is wrong, or standard input or output is no terminal");
+        line(out, "125", "curfew itself failed: no server answers, the session is unknown or has no terminal, or the "
+                         "connection was lost");
     }
 }

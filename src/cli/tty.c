@@ -1,5 +1,6 @@
 #include "cli/tty.h"
 
+#include <stddef.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -19,4 +20,32 @@ void cf_tty_size(int *ret_cols, int *ret_rows)
         *ret_rows = size.ws_row < SIZE_MAX_CELLS ? size.ws_row : SIZE_MAX_CELLS;
         return;
     }
+}
+
+int cf_tty_raw(struct cf_tty *tty)
+{
+    struct termios raw;
+
+    if (!tty->raw && tcgetattr(STDIN_FILENO, &tty->before) < 0)
+        return -1;
+    raw = tty->before;
+    cfmakeraw(&raw);
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0)
+        return -1;
+    tty->raw = true;
+    return 0;
+}
+
+/* Nothing is drained and so nothing can block: also on a line that has stopped, we come to our end. */
+void cf_tty_restore(struct cf_tty *tty)
+{
+    pid_t front = tcgetpgrp(STDIN_FILENO);
+
+    if (!tty->raw)
+        return;
+    tty->raw = false;
+    if (front < 0 || front == getpgrp())
+        tcsetattr(STDIN_FILENO, TCSANOW, &tty->before);
 }

@@ -11,6 +11,11 @@
 static const struct cf_own_flag run_flags[] = {
     {"keep", NULL, "leave the session and print its id on standard error"}, {0}};
 
+static const struct cf_own_flag attach_flags[] = {
+    {"read-only", NULL, "only look: what is typed goes nowhere, and ctrl-c detaches as well"},
+    {"detach-keys", "KEYS", "what detaches: keys with commas between, each a character or ctrl- and one; ctrl-\\,d is "
+                            "the default; none: nothing does"}, {0}};
+
 static const struct cf_verb special[] = {
     {.name = "serve", .args = "", .help = "Run the server in the foreground",
      .notes = "Its options are the settings; curfew serve --help lists them.", .ops = {-1, -1, -1}},
@@ -55,6 +60,14 @@ static const struct cf_verb special[] = {
     {.name = "signal", .args = "ID SIGNAL", .ids_min = 1, .ids_max = 1, .words_min = 1, .words_max = 1,
      .word = "a signal, such as INT,", .hides = "signal", .run = cf_verb_signal,
      .notes = "INT goes to the foreground job, as ctrl-c would; others to every process that the command has started."},
+    {.name = "resize", .args = "ID [COLSxROWS]", .ids_min = 1, .ids_max = 1, .words_max = 1, .hides = "cols rows",
+     .run = cf_verb_resize, .notes = "Without a size that of this terminal is taken."},
+    {.name = "attach", .args = "ID", .ids_min = 1, .ids_max = 1, .hides = "cols rows", .own = attach_flags,
+     .run = cf_verb_attach, .statuses = CF_STATUSES_ATTACH,
+     .notes = "The session was created with --terminal. It gets the size of this terminal, shows its recent screen, "
+              "and goes on when you leave by ctrl-\\ and then d. ctrl-\\ alone reaches the session after a second. "
+              "However it ends, the terminal is set back. Standard input and output must be a terminal; without one "
+              "curfew input and curfew output --follow do it."},
     {.name = "stats", .args = "", .run = cf_verb_stats},
     {.name = "plan", .args = "", .run = cf_verb_plan,
      .notes = "A session with limits of its own keeps them, whatever is tried. One that is used meanwhile ends later "

@@ -81,7 +81,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if answer is None:                      # break off
             self.close_connection = True
             return
-        if isinstance(answer, Stream):
+        if hasattr(answer, "serve"):            # a Stream, or a Socket of webstand.py
             answer.serve(self)
             return
         status, reply, *headers = answer
@@ -113,7 +113,7 @@ class StandIn(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     def set(self, answer):
         """From now on `answer`: a (status, object or bytes) pair for all requests, with a dict of headers behind it
-        bytes that are no JSON; a Stream; None, to break off; or a function of the request that gives one of these."""
+        bytes that are no JSON; a Stream; a Socket; None, to break off; or a function of the request that gives one of these."""
         self.requests.clear()
         self.answer = answer if callable(answer) else lambda request: answer
 

@@ -79,7 +79,8 @@ def operations():
 
 # Given by words, or by the subcommand itself.
 NO_FLAGS = {"exec": {"command", "stream", "stdin_base64"}, "exec_show": {"since", "wait", "limit", "encoding"},
-            "input": {"text", "base64"}, "signal": {"signal"}}
+            "input": {"text", "base64"}, "signal": {"signal"}, "resize": {"cols", "rows"},
+            "attach": {"cols", "rows"}}
 
 
 @case("--help tells each subcommand and each flag of the operations table")

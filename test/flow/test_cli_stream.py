@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Output as it comes, standard input, signals and lost connections of curfew exec and curfew run, against a stand-in
 server that streams, stalls, cuts and refuses as it is told."""
+import json
 import os
 import select
 import signal
@@ -503,6 +504,23 @@ def _():
         assert sum(r.raw for r in SERVER.requests) == 1
 
 
+class Read:
+    """An answer, and `then` when the client has read it."""
+
+    def __init__(self, status, reply, then):
+        self.status, self.reply, self.then = status, json.dumps(reply).encode(), then
+
+    def serve(self, handler):
+        handler.send_response(self.status)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", str(len(self.reply)))
+        handler.end_headers()
+        handler.wfile.write(self.reply)
+        handler.close_connection = True
+        handler.rfile.read()
+        self.then()
+
+
 @case("-i: other refusals are told, and the command's output still comes")
 def _():
     gate = Gate()
@@ -512,7 +530,7 @@ def _():
         gate.wait()
         stream.send(frame(STDOUT, b"out", 0), result())
         stream.end()
-    SERVER.set(routes(Stream(write), input=lambda r: (gate.open(), (403, error("forbidden", "not you")))[1]))
+    SERVER.set(routes(Stream(write), input=lambda r: Read(403, error("forbidden", "not you"), gate.open)))
     expect(curfew("exec", "-i", "s1", "cat", data=b"abc"), 0, b"out",
            "^curfew: standard input was passed on up to byte 0 only: not you\n$")
 
