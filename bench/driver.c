@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,20 +66,81 @@ void driver_stop(struct driver *d)
     waitpid(d->pid, NULL, 0);
 }
 
+static int request(const struct driver *d, const char *command)
+{
+    char message[512];
+    int len = snprintf(message, sizeof message, "%zu\n%s", strlen(command), command);
+    return write(d->command_fd, message, (size_t)len) == len ? 0 : -1;
+}
+
+static int status(const struct driver *d)
+{
+    char text[16];
+    return read(d->status_fd, text, sizeof text) > 0 && text[0] == '0' ? 0 : -1;
+}
+
 ssize_t driver_run(struct driver *d, const char *command, char *ret_output, size_t size)
 {
-    char message[512], status[16], dropped[512];
-    int len = snprintf(message, sizeof message, "%zu\n%s", strlen(command), command);
-    if (write(d->command_fd, message, (size_t)len) != len)
-        return -1;
-    ssize_t n = read(d->status_fd, status, sizeof status);
-    if (n <= 0 || status[0] != '0')
+    char dropped[512];
+    if (request(d, command) != 0 || status(d) != 0)
         return -1;
     /* The status comes after all output, so what is there now is all. */
-    n = read(d->out_fd, ret_output, size);
+    ssize_t n = read(d->out_fd, ret_output, size);
     if (read(d->err_fd, dropped, sizeof dropped) > 0)
         return -1;
     return n < 0 && errno == EAGAIN ? 0 : n;
+}
+
+int driver_widen(struct driver *d, int bytes)
+{
+    return fcntl(d->out_fd, F_SETPIPE_SZ, bytes) < 0 ? -1 : 0;
+}
+
+int driver_flow(struct driver *d, const char *command, long bytes, char *piece, size_t size)
+{
+    ssize_t n = 0;
+    long got = 0;
+    fcntl(d->out_fd, F_SETFL, 0);
+    if (request(d, command) != 0)
+        return -1;
+    while (got < bytes && (n = read(d->out_fd, piece, size)) > 0)
+        got += n;
+    fcntl(d->out_fd, F_SETFL, O_NONBLOCK);
+    return got == bytes ? status(d) : -1;
+}
+
+int typist_start(struct typist *t)
+{
+    const struct winsize size = {.ws_row = 24, .ws_col = 80};
+    const char *argv[] = {"bash", "--norc", "--noprofile", "-i", NULL};
+    char slave[64];
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    *t = (struct typist){.pid = -1, .master_fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)};
+    if (t->master_fd < 0 || grantpt(t->master_fd) != 0 || unlockpt(t->master_fd) != 0 ||
+        ptsname_r(t->master_fd, slave, sizeof slave) != 0 || ioctl(t->master_fd, TIOCSWINSZ, &size) != 0)
+        return -1;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    /* What the first of a session opens becomes its controlling terminal. */
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
+    posix_spawn_file_actions_addopen(&actions, 0, slave, O_RDWR, 0);
+    posix_spawn_file_actions_adddup2(&actions, 0, 1);
+    posix_spawn_file_actions_adddup2(&actions, 0, 2);
+    int failure = posix_spawnp(&t->pid, argv[0], &actions, &attributes, (char *const *)(uintptr_t)argv, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return failure == 0 ? 0 : -1;
+}
+
+void typist_stop(struct typist *t)
+{
+    if (t->master_fd >= 0)
+        close(t->master_fd);
+    if (t->pid > 0) {
+        kill(t->pid, SIGKILL);
+        waitpid(t->pid, NULL, 0);
+    }
 }
 
 double driver_bash_ns(const char *command, int until_end)

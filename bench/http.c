@@ -46,19 +46,21 @@ void http_close(struct http *h)
     memset(h, 0, sizeof *h);
 }
 
-size_t http_request(char *buf, size_t size, int port, const char *method, const char *path, const char *body)
+size_t http_request(char *buf, size_t size, int port, const char *method, const char *path, const char *headers,
+                    const char *body)
 {
     int len = snprintf(buf, size,
-                       "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
+                       "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n%s"
                        "Content-Length: %zu\r\n\r\n%s",
-                       method, path, port, body == NULL ? 0 : strlen(body), body == NULL ? "" : body);
+                       method, path, port, headers == NULL ? "" : headers, body == NULL ? 0 : strlen(body),
+                       body == NULL ? "" : body);
     return len < 0 || (size_t)len >= size ? 0 : (size_t)len;
 }
 
-int http_send(struct http *h, const char *method, const char *path, const char *body)
+int http_send(struct http *h, const char *method, const char *path, const char *headers, const char *body)
 {
     char request[REQUEST_MAX];
-    size_t len = http_request(request, sizeof request, h->port, method, path, body);
+    size_t len = http_request(request, sizeof request, h->port, method, path, headers, body);
     if (len == 0) {
         errno = EMSGSIZE;
         return complain("request");
@@ -105,28 +107,48 @@ static int grow(struct http *h)
     return 0;
 }
 
+/* Waits for more of the reply. */
+static int receive_some(struct http *h)
+{
+    ssize_t n;
+    if (grow(h) != 0)
+        return -1;
+    do
+        n = recv(h->fd, h->data + h->len, h->cap - h->len - 1, 0);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0) {
+        errno = n == 0 ? ECONNRESET : errno;
+        return complain("reply");
+    }
+    h->len += (size_t)n;
+    h->data[h->len] = '\0';
+    return 0;
+}
+
 int http_receive(struct http *h, struct reply *ret_reply)
 {
-    for (;;) {
-        if (grow(h) != 0)
-            return -1;
-        ssize_t n = recv(h->fd, h->data + h->len, h->cap - h->len - 1, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            errno = n == 0 ? ECONNRESET : errno;
-            return complain("reply");
-        }
-        h->len += (size_t)n;
-        h->data[h->len] = '\0';
+    while (receive_some(h) == 0)
         if (http_parse(h->data, h->len, ret_reply) > 0)
             return 0;
+    return -1;
+}
+
+int http_receive_head(struct http *h, int *ret_status, size_t *ret_at)
+{
+    const char *end = NULL;
+    while (end == NULL) {
+        if (receive_some(h) != 0)
+            return -1;
+        end = memmem(h->data, h->len, "\r\n\r\n", 4);
     }
+    *ret_status = (int)strtol(h->data + 9, NULL, 10);
+    *ret_at = (size_t)(end - h->data) + 4;
+    return 0;
 }
 
 int http_ask(struct http *h, const char *method, const char *path, const char *body, struct reply *ret_reply)
 {
-    return http_send(h, method, path, body) != 0 ? -1 : http_receive(h, ret_reply);
+    return http_send(h, method, path, NULL, body) != 0 ? -1 : http_receive(h, ret_reply);
 }
 
 int http_must(struct http *h, const char *method, const char *path, const char *body, struct reply *ret_reply)
@@ -139,11 +161,9 @@ int http_must(struct http *h, const char *method, const char *path, const char *
     return -1;
 }
 
-int http_create(struct http *h, const char *workspace, char *ret_id, size_t size)
+static int create(struct http *h, const char *body, char *ret_id, size_t size)
 {
-    char body[256];
     struct reply reply;
-    snprintf(body, sizeof body, "{\"workspace\":\"%s\"}", workspace);
     if (http_must(h, "POST", "/v1/sessions", body, &reply) != 0)
         return -1;
     static const char key[] = "\"session_id\":\"";
@@ -158,12 +178,50 @@ int http_create(struct http *h, const char *workspace, char *ret_id, size_t size
     return 0;
 }
 
+int http_create(struct http *h, const char *workspace, char *ret_id, size_t size)
+{
+    char body[256];
+    snprintf(body, sizeof body, "{\"workspace\":\"%s\"}", workspace);
+    return create(h, body, ret_id, size);
+}
+
+int http_create_terminal(struct http *h, const char *workspace, char *ret_id, size_t size)
+{
+    char body[256];
+    snprintf(body, sizeof body, "{\"workspace\":\"%s\",\"terminal\":{\"cols\":80,\"rows\":24}}", workspace);
+    return create(h, body, ret_id, size);
+}
+
+/* The commands of this program hold no quotes and no backslashes. */
+size_t http_exec_body(char *buf, size_t size, const char *command)
+{
+    int len = snprintf(buf, size, "{\"command\":\"%s\",\"timeout\":60}", command);
+    return len < 0 || (size_t)len >= size ? 0 : (size_t)len;
+}
+
+int http_detach(struct http *h, const char *id, const char *command, bool input, long *ret_exec)
+{
+    char path[256], body[REQUEST_MAX / 2];
+    struct reply reply;
+    snprintf(path, sizeof path, "/v1/sessions/%s/exec", id);
+    snprintf(body, sizeof body, "{\"command\":\"%s\",\"detach\":true,\"input\":%s}", command, input ? "true" : "false");
+    if (http_must(h, "POST", path, body, &reply) != 0)
+        return -1;
+    static const char key[] = "\"exec\":";
+    const char *at = strstr(reply.body, key);
+    *ret_exec = at == NULL ? 0 : strtol(at + sizeof key - 1, NULL, 10);
+    if (*ret_exec > 0)
+        return 0;
+    fprintf(stderr, "bench: no exec in %.300s\n", reply.body);
+    return -1;
+}
+
 int http_exec(struct http *h, const char *id, const char *command, struct reply *ret_reply)
 {
     char path[256], body[REQUEST_MAX / 2];
     snprintf(path, sizeof path, "/v1/sessions/%s/exec", id);
-    /* The commands of this program hold no quotes and no backslashes. */
-    snprintf(body, sizeof body, "{\"command\":\"%s\",\"timeout\":60}", command);
+    if (http_exec_body(body, sizeof body, command) == 0)
+        return -1;
     if (http_must(h, "POST", path, body, ret_reply) != 0)
         return -1;
     if (strstr(ret_reply->body, "\"exit_code\":0") != NULL)

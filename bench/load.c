@@ -10,72 +10,87 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define REPLY_MAX 4096
-
-struct line {
-    struct http http;
-    char data[REPLY_MAX];
-    size_t len;
-};
+/* A server that answers nothing for so long has failed. */
+#define LOAD_PATIENCE_MS 30000
 
 /* Reads what came; 1 when the reply is complete, 0 when not yet, -1 when it is not what was hoped for. */
-static int take(struct line *line)
+static int take(struct load_lane *lane, const char *expected)
 {
     struct reply reply;
-    ssize_t n = recv(line->http.fd, line->data + line->len, sizeof line->data - 1 - line->len, 0);
+    ssize_t n = recv(lane->http.fd, lane->data + lane->got, sizeof lane->data - 1 - lane->got, 0);
     if (n <= 0)
         return -1;
-    line->len += (size_t)n;
-    line->data[line->len] = '\0';
-    if (http_parse(line->data, line->len, &reply) == 0)
-        return line->len + 1 == sizeof line->data ? -1 : 0;
-    line->len = 0;
-    return reply.status / 100 == 2 ? 1 : -1;
+    lane->got += (size_t)n;
+    lane->data[lane->got] = '\0';
+    if (http_parse(lane->data, lane->got, &reply) == 0)
+        return lane->got + 1 == sizeof lane->data ? -1 : 0;
+    lane->got = 0;
+    return reply.status / 100 == 2 && (expected == NULL || strstr(reply.body, expected) != NULL) ? 1 : -1;
 }
 
-static int run_own(struct line *lines, const char *request, size_t len, int ms, struct load *ret_load)
+static bool ask(const struct load_lane *lane)
+{
+    return send(lane->http.fd, lane->request, lane->len, MSG_NOSIGNAL) == (ssize_t)lane->len;
+}
+
+/* Answers are counted, and followed by a next request, until the time is over; then what is still open is awaited. */
+static bool turn(struct load_lane *lanes, size_t count, int epoll, const char *expected, int64_t until)
+{
+    struct epoll_event events[64];
+    for (size_t open = count; open > 0;) {
+        int ready = epoll_wait(epoll, events, sizeof events / sizeof events[0], LOAD_PATIENCE_MS);
+        if (ready <= 0)
+            return false;
+        bool over = sample_now_ns() >= until;
+        for (int i = 0; i < ready; i++) {
+            struct load_lane *lane = events[i].data.ptr;
+            int got = take(lane, expected);
+            if (got < 0 || (got > 0 && !over && !ask(lane)))
+                return false;
+            lane->done += got > 0 && !over;
+            open -= got > 0 && over;
+        }
+    }
+    return true;
+}
+
+int load_lanes(struct load_lane *lanes, size_t count, const char *expected, int ms, struct load *ret_load)
 {
     int epoll = epoll_create1(EPOLL_CLOEXEC);
-    int64_t start = sample_now_ns(), until = start + (int64_t)ms * 1000000, now = start;
-    uint64_t count = 0;
-    bool failed = epoll < 0;
-    for (int i = 0; i < LOAD_CONNECTIONS && !failed; i++) {
-        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &lines[i]};
-        failed = epoll_ctl(epoll, EPOLL_CTL_ADD, lines[i].http.fd, &event) != 0 ||
-                 send(lines[i].http.fd, request, len, MSG_NOSIGNAL) != (ssize_t)len;
+    bool fine = epoll >= 0;
+    for (size_t i = 0; i < count && fine; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &lanes[i]};
+        lanes[i].done = lanes[i].got = 0;
+        fine = epoll_ctl(epoll, EPOLL_CTL_ADD, lanes[i].http.fd, &event) == 0;
     }
-    while (!failed && now < until) {
-        struct epoll_event events[LOAD_CONNECTIONS];
-        int ready = epoll_wait(epoll, events, LOAD_CONNECTIONS, 1000);
-        failed = ready <= 0;
-        for (int i = 0; i < ready && !failed; i++) {
-            struct line *line = events[i].data.ptr;
-            int got = take(line);
-            count += got > 0;
-            failed = got < 0 || (got > 0 && send(line->http.fd, request, len, MSG_NOSIGNAL) != (ssize_t)len);
-        }
-        now = sample_now_ns();
-    }
+    int64_t start = sample_now_ns();
+    for (size_t i = 0; i < count && fine; i++)
+        fine = ask(&lanes[i]);
+    fine = fine && turn(lanes, count, epoll, expected, start + (int64_t)ms * 1000000);
     if (epoll >= 0)
         close(epoll);
-    ret_load->requests = count;
-    ret_load->seconds = (double)(now - start) / 1e9;
-    return failed ? -1 : 0;
+    *ret_load = (struct load){.seconds = ms / 1e3};
+    for (size_t i = 0; i < count; i++)
+        ret_load->requests += lanes[i].done;
+    return fine ? 0 : -1;
 }
 
 static int own(int port, const char *path, int ms, struct load *ret_load)
 {
     char request[1024];
-    size_t len = http_request(request, sizeof request, port, "POST", path, NULL);
-    struct line *lines = calloc(LOAD_CONNECTIONS, sizeof *lines);
-    int result = lines == NULL || len == 0 ? -1 : 0;
-    for (int i = 0; i < LOAD_CONNECTIONS && result == 0; i++)
-        result = http_open(&lines[i].http, port);
+    size_t len = http_request(request, sizeof request, port, "POST", path, NULL, NULL);
+    struct load_lane *lanes = calloc(LOAD_CONNECTIONS, sizeof *lanes);
+    int result = lanes == NULL || len == 0 ? -1 : 0;
+    for (int i = 0; i < LOAD_CONNECTIONS && result == 0; i++) {
+        lanes[i].request = request;
+        lanes[i].len = len;
+        result = http_open(&lanes[i].http, port);
+    }
     if (result == 0)
-        result = run_own(lines, request, len, ms, ret_load);
-    for (int i = 0; i < LOAD_CONNECTIONS && lines != NULL; i++)
-        http_close(&lines[i].http);
-    free(lines);
+        result = load_lanes(lanes, LOAD_CONNECTIONS, NULL, ms, ret_load);
+    for (int i = 0; i < LOAD_CONNECTIONS && lanes != NULL; i++)
+        http_close(&lanes[i].http);
+    free(lanes);
     return result;
 }
 

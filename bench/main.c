@@ -18,12 +18,14 @@
 static const char usage[] =
     "usage: curfew-bench [--quick] [--only LETTERS] [-- FLAGS of curfew serve]\n"
     "\n"
-    "  --quick          fewer rounds: under a minute, and rougher figures\n"
+    "  --quick          fewer rounds: about a minute, and rougher figures\n"
     "  --only LETTERS   these measures alone, such as --only ab\n"
     "\n"
     "  (a) create until the first output     (d) the end with grace 0\n"
     "  (b) one command in a live session     (e) memory of an idle session and connection\n"
-    "  (c) heartbeats against nginx          (f) 1 GiB of output\n"
+    "  (c) heartbeats against nginx          (f) 1 GiB of output in one answer\n"
+    "  (g) 1 GiB streamed to one reader      (i) a key through an attached terminal\n"
+    "  (h) 100 sessions at once against one  (j) one session beside 16 that print without end\n"
     "\n"
     "Exit status: 0 when every measure was taken, 1 when one could not be; bars that were not met do not count.\n"
     "CURFEW names another curfew than the one in the build folder.\n";
@@ -34,6 +36,7 @@ static const struct {
 } measures[] = {
     {'a', measure_create}, {'b', measure_exec}, {'c', measure_heartbeat},
     {'d', measure_end}, {'e', measure_memory}, {'f', measure_output},
+    {'g', measure_stream}, {'h', measure_crowd}, {'i', measure_attach}, {'j', measure_flood},
 };
 
 static void introduce(const struct bench *b)

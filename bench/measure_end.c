@@ -34,7 +34,7 @@ static double end_all_ns(struct held *list, size_t count)
     int64_t start = sample_now_ns();
     for (size_t i = 0; i < count; i++) {
         snprintf(path, sizeof path, "/v1/sessions/%s?grace=0", list[i].id);
-        if (http_send(&list[i].http, "DELETE", path, NULL) != 0)
+        if (http_send(&list[i].http, "DELETE", path, NULL, NULL) != 0)
             return -1;
     }
     for (size_t i = 0; i < count; i++) {
