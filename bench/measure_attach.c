@@ -3,6 +3,7 @@
 #include "bench/driver.h"
 #include "bench/http.h"
 #include "bench/measures.h"
+#include "bench/place.h"
 #include "bench/sample.h"
 #include "bench/websocket.h"
 
@@ -83,7 +84,7 @@ struct attach_times {
 };
 
 /* Both anew each time, since where the scheduler puts their processes is part of the figures. */
-static int round_of(struct http *h, struct http *ask, int keys, struct attach_times *t)
+static int round_of(struct http *h, struct http *ask, enum place place, int keys, struct attach_times *t)
 {
     static struct line bare, attached;
     char id[128], path[256];
@@ -91,6 +92,7 @@ static int round_of(struct http *h, struct http *ask, int keys, struct attach_ti
     attached.ws.http = h;
     if (typist_start(&bare.typist) != 0 || http_create_terminal(ask, "w", id, sizeof id) != 0)
         return -1;
+    place_server(place, bare.typist.pid);
     snprintf(path, sizeof path, "/v1/sessions/%s/attach?cols=80&rows=24", id);
     int result = websocket_open(&attached.ws, path) != 0 || begin(&bare) != 0 || begin(&attached) != 0 ? -1 : 0;
     for (int i = 0; i < keys && result == 0; i++) {
@@ -104,26 +106,42 @@ static int round_of(struct http *h, struct http *ask, int keys, struct attach_ti
     return http_end(ask, id) != 0 ? -1 : result;
 }
 
+static void show(struct attach_times *t)
+{
+    char name[80];
+    sample_title("i", "one key typed to `cat` in a terminal, until it is back", "ms");
+    for (int place = 0; place < place_count(); place++) {
+        snprintf(name, sizeof name, "a bare pseudo-terminal%s", place_name((enum place)place));
+        sample_row(name, &t[place].bare, &t[place].bare, NULL);
+        snprintf(name, sizeof name, "curfew, by WebSocket%s", place_name((enum place)place));
+        sample_row(name, &t[place].curfew, &t[place].bare, place == PLACE_ANY ? &(struct bar){BAR_AT_MOST, 3} : NULL);
+    }
+}
+
 int measure_attach(const struct bench *b)
 {
-    static struct attach_times t;
+    static struct attach_times t[PLACES];
     struct daemon d;
     struct http ask = {.fd = -1}, h = {.fd = -1};
     int result = daemon_start(&d, b->folder, "attach", 100, NULL);
     if (result != 0)
         return -1;
     result = http_open(&ask, d.port);
-    for (int round = 0; round < (b->quick ? 3 : 10) && result == 0; round++) {
+    int rounds = b->quick ? 2 : 10;
+    for (int round = 0; round < rounds * place_count() && result == 0; round++) {
+        enum place place = (enum place)(round / rounds);
+        if (round % rounds == 0) {
+            place_client(place);
+            place_daemon(place, &d);
+        }
         if ((result = http_open(&h, d.port)) == 0)
-            result = round_of(&h, &ask, b->quick ? 110 : 310, &t);
+            result = round_of(&h, &ask, place, b->quick ? 110 : 310, &t[place]);
         http_close(&h);
     }
+    place_client(PLACE_ANY);
     http_close(&ask);
     daemon_stop(&d);
-    if (result != 0)
-        return -1;
-    sample_title("i", "one key typed to `cat` in a terminal, until it is back", "ms");
-    sample_row("a bare pseudo-terminal", &t.bare, &t.bare, NULL);
-    sample_row("curfew: attached by WebSocket", &t.curfew, &t.bare, &(struct bar){BAR_AT_MOST, 3});
-    return 0;
+    if (result == 0)
+        show(t);
+    return result;
 }

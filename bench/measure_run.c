@@ -3,6 +3,7 @@
 #include "bench/driver.h"
 #include "bench/http.h"
 #include "bench/measures.h"
+#include "bench/place.h"
 #include "bench/sample.h"
 
 #include <stdio.h>
@@ -114,21 +115,21 @@ static int exec_round(struct driver *driver, struct http *h, const char *id, str
     return 0;
 }
 
-/* Where the scheduler puts a shell decides by half about the time of its hand-overs, for as long as it lives, and for the bare one as for
- * curfew's: so both are started anew, several times in a run. */
-static int exec_block(struct http *h, unsigned rounds, bool tmux, struct exec_times *t)
+/* Both shells anew, several times in a run: see place.h. */
+static int exec_block(struct http *h, enum place place, unsigned rounds, bool tmux, struct exec_times *t)
 {
     struct driver driver;
     struct reply reply;
     char id[128], output[64];
     if (driver_start(&driver) != 0)
         return -1;
+    place_server(place, driver.pid);
     int result = http_create(h, "w", id, sizeof id);
     if (result == 0 && (driver_run(&driver, "true", output, sizeof output) != 0 || http_exec(h, id, "true", &reply) != 0))
         result = -1;
     for (unsigned i = 0; i < rounds && result == 0; i++) {
         result = exec_round(&driver, h, id, t);
-        if (i % 20 != 19)
+        if (i % 20 != 19 || place != PLACE_ANY)
             continue;
         /* The slow ones, now and then among the others, so that all see the same machine. */
         sample_add(&t->bash, driver_bash_ns("echo hi", 1) / 1e6);
@@ -140,24 +141,45 @@ static int exec_block(struct http *h, unsigned rounds, bool tmux, struct exec_ti
     return result == 0 ? http_end(h, id) : result;
 }
 
-static int exec_rounds(const struct bench *b, struct http *h, bool tmux)
+static void show_exec(struct exec_times *times, bool tmux)
 {
-    static struct exec_times t;
-    for (int i = 0; i < (b->quick ? 4 : 20); i++)
-        if (exec_block(h, b->quick ? 60 : 120, tmux, &t) != 0)
-            return -1;
+    struct exec_times *t = &times[PLACE_ANY];
+    char name[80];
     sample_title("b", "one command in a live session", "ms");
-    sample_row("true, bare driver loop (no HTTP)", &t.bare_true, &t.bare_true, NULL);
-    sample_row("true, curfew over HTTP keep-alive", &t.curfew_true, &t.bare_true, &(struct bar){BAR_AT_MOST, 4});
-    sample_row("echo hi, bare driver loop (no HTTP)", &t.bare_echo, &t.bare_echo, NULL);
-    sample_row("echo hi, curfew over HTTP keep-alive", &t.curfew_echo, &t.bare_echo, NULL);
-    sample_row("echo hi, a new bash -c", &t.bash, &t.bare_echo, NULL);
+    for (int place = 0; place < place_count(); place++) {
+        struct exec_times *p = &times[place];
+        snprintf(name, sizeof name, "true, bare driver loop%s", place_name((enum place)place));
+        sample_row(name, &p->bare_true, &p->bare_true, NULL);
+        snprintf(name, sizeof name, "true, over HTTP%s", place_name((enum place)place));
+        sample_row(name, &p->curfew_true, &p->bare_true, place == PLACE_ANY ? &(struct bar){BAR_AT_MOST, 4} : NULL);
+    }
+    sample_row("echo hi, bare driver loop", &t->bare_echo, &t->bare_echo, NULL);
+    sample_row("echo hi, over HTTP", &t->curfew_echo, &t->bare_echo, NULL);
+    sample_row("echo hi, a new bash -c", &t->bash, &t->bare_echo, NULL);
     if (!tmux)
-        return 0;
-    sample_row("echo hi, tmux send-keys until capture-pane shows it", &t.tmux, &t.bare_echo, NULL);
+        return;
+    sample_row("echo hi, tmux send-keys until capture-pane shows it", &t->tmux, &t->bare_echo, NULL);
     sample_figure("times that curfew is faster than tmux",
-                  sample_quantile(&t.tmux, 0.5) / sample_quantile(&t.curfew_echo, 0.5), &(struct bar){BAR_AT_LEAST, 20});
-    return 0;
+                  sample_quantile(&t->tmux, 0.5) / sample_quantile(&t->curfew_echo, 0.5), &(struct bar){BAR_AT_LEAST, 20});
+}
+
+static int exec_rounds(const struct bench *b, const struct daemon *d, struct http *h, bool tmux)
+{
+    static struct exec_times t[PLACES];
+    int result = 0;
+    int blocks = b->quick ? 3 : 12;
+    for (int i = 0; i < blocks * place_count() && result == 0; i++) {
+        enum place place = (enum place)(i / blocks);
+        if (i % blocks == 0) {
+            place_client(place);
+            place_daemon(place, d);
+        }
+        result = exec_block(h, place, b->quick ? 60 : 160, tmux, &t[place]);
+    }
+    place_client(PLACE_ANY);
+    if (result == 0)
+        show_exec(t, tmux);
+    return result;
 }
 
 int measure_exec(const struct bench *b)
@@ -167,7 +189,7 @@ int measure_exec(const struct bench *b)
     bool tmux = b->tmux && driver_tmux_start(b->folder) == 0;
     int result = daemon_start(&d, b->folder, "exec", 100, NULL);
     if (result == 0 && (result = http_open(&h, d.port)) == 0)
-        result = exec_rounds(b, &h, tmux);
+        result = exec_rounds(b, &d, &h, tmux);
     http_close(&h);
     daemon_stop(&d);
     if (tmux)
