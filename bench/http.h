@@ -25,15 +25,15 @@ void http_close(struct http *h);
 int http_ask(struct http *h, const char *method, const char *path, const char *body, struct reply *ret_reply);
 /* The same, and a status other than 2xx is a failure as well. */
 int http_must(struct http *h, const char *method, const char *path, const char *body, struct reply *ret_reply);
-/* Writes the request as http_ask sends it, with further header lines (each ended by CR LF; may be NULL); its length, 0 when it
- * does not fit. */
+/* Writes the request as http_ask sends it, with further header lines (each ended by CR LF; may be NULL); its length,
+ * 0 when it does not fit. */
 size_t http_request(char *buf, size_t size, int port, const char *method, const char *path, const char *headers,
                     const char *body);
 /* The halves of http_ask, for many requests in flight. */
 int http_send(struct http *h, const char *method, const char *path, const char *headers, const char *body);
 int http_receive(struct http *h, struct reply *ret_reply);
-/* The status and headers of an answer whose body is no reply of known length.  What came after them stays in h->data: `ret_at` is
- * the place of the first such byte, h->len that behind the last. */
+/* The status and headers of an answer whose body is no reply of known length.  What came after them stays in h->data:
+ * `ret_at` is the place of the first such byte, h->len that behind the last. */
 int http_receive_head(struct http *h, int *ret_status, size_t *ret_at);
 /* Bytes of the first whole reply in `data`, 0 when it is not complete, with status and place of the body. */
 size_t http_parse(const char *data, size_t len, struct reply *ret_reply);

@@ -27,8 +27,8 @@ struct load_lane {
     char data[LOAD_REPLY_MAX];      /* of the reply in hand: the first `got` bytes */
     size_t got;
 };
-/* Keeps one request of each lane in flight for `ms` milliseconds, and then awaits the last answers, which do not count.  0, or -1 when
- * any answer was not a 2xx with `expected` in it (NULL: whatever it holds). */
+/* Keeps one request of each lane in flight for `ms` milliseconds, and then awaits the last answers, which do not count.
+ * 0, or -1 when any answer was not a 2xx with `expected` in it (NULL: whatever it holds). */
 int load_lanes(struct load_lane *lanes, size_t count, const char *expected, int ms, struct load *ret_load);
 
 #endif

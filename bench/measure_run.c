@@ -125,8 +125,10 @@ static int exec_block(struct http *h, enum place place, unsigned rounds, bool tm
         return -1;
     place_server(place, driver.pid);
     int result = http_create(h, "w", id, sizeof id);
-    if (result == 0 && (driver_run(&driver, "true", output, sizeof output) != 0 || http_exec(h, id, "true", &reply) != 0))
+    if (result == 0 && driver_run(&driver, "true", output, sizeof output) != 0)
         result = -1;
+    if (result == 0)
+        result = http_exec(h, id, "true", &reply);
     for (unsigned i = 0; i < rounds && result == 0; i++) {
         result = exec_round(&driver, h, id, t);
         if (i % 20 != 19 || place != PLACE_ANY)

@@ -11,7 +11,8 @@
 #include <string.h>
 
 #define WIDE_BYTES (1 << 20)
-/* What the readers take at once: as much as the wide pipe holds, and of a socket as much as stays in the processor's cache. */
+/* What the readers take at once: as much as the wide pipe holds, and of a socket as much as stays in the processor's
+ * cache. */
 #define PIPE_PIECE WIDE_BYTES
 #define SOCKET_PIECE (256 << 10)
 
@@ -49,15 +50,16 @@ static int by_exec(struct flow *f)
         return -1;
     int64_t end = sample_now_ns();
     if (s.bytes != (uint64_t)f->bytes || strstr(s.result, "\"exit_code\":0") == NULL) {
-        fprintf(stderr, "bench: %llu bytes of %ld were streamed: %s\n", (unsigned long long)s.bytes, f->bytes, s.result);
+        fprintf(stderr, "bench: %llu bytes of %ld were streamed: %s\n", (unsigned long long)s.bytes, f->bytes,
+                s.result);
         return -1;
     }
     sample_add(&f->exec_gb, (double)f->bytes / (double)(end - start));
     return 0;
 }
 
-/* GET output of a command that was started before, and that prints when it is told to, so that nothing is gone before its reader
- * is there. */
+/* GET output of a command that was started before, and that prints when it is told to, so that nothing is gone before
+ * its reader is there. */
 static int by_output(struct flow *f)
 {
     char path[256], command[128];
@@ -101,11 +103,12 @@ static int rounds(const struct bench *b, struct flow *f)
 
 static void show(const struct bench *b, struct flow *f)
 {
+    const struct bar bar = {BAR_AT_LEAST, 0.4};
     sample_title_rate("g", b->quick ? "256 MiB streamed to one reader" : "1 GiB streamed to one reader", "GB/s");
     sample_row("bare bash, read from a pipe of the default size", &f->narrow_gb, &f->narrow_gb, NULL);
     sample_row("bare bash, read from a pipe of 1 MiB", &f->wide_gb, &f->narrow_gb, NULL);
-    sample_row("curfew: POST exec, stream as frames", &f->exec_gb, &f->narrow_gb, &(struct bar){BAR_AT_LEAST, 0.4});
-    sample_row("curfew: GET output, follow as raw bytes", &f->output_gb, &f->narrow_gb, &(struct bar){BAR_AT_LEAST, 0.4});
+    sample_row("curfew: POST exec, stream as frames", &f->exec_gb, &f->narrow_gb, &bar);
+    sample_row("curfew: GET output, follow as raw bytes", &f->output_gb, &f->narrow_gb, &bar);
 }
 
 int measure_stream(const struct bench *b)

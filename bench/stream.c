@@ -59,7 +59,9 @@ static void take_frames(struct stream *s, const char *data, size_t len)
 
 static int digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    static const char digits[] = "0123456789abcdef";
+    const char *at = c == '\0' ? NULL : strchr(digits, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c);
+    return at == NULL ? -1 : (int)(at - digits);
 }
 
 /* One byte of what stands between chunks. */

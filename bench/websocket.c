@@ -89,8 +89,8 @@ int websocket_receive(struct websocket *w, struct message *ret_message)
         if (len > 0 && (type == TEXT || type == BINARY))
             return 0;
         if (len > 0 && type == CLOSE) {
-            fprintf(stderr, "bench: a WebSocket was closed: %.*s\n", ret_message->len > 2 ? (int)ret_message->len - 2 : 0,
-                    ret_message->data + 2);
+            int reason_len = ret_message->len > 2 ? (int)ret_message->len - 2 : 0;
+            fprintf(stderr, "bench: a WebSocket was closed: %.*s\n", reason_len, ret_message->data + 2);
             return -1;
         }
         if (len > 0 && type == PING && send_frame(w, PONG, ret_message->data, ret_message->len) != 0)

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 struct websocket {
-    struct http *http;              /* borrowed; its data are what came, of which the first `given` bytes are done with */
+    struct http *http;              /* borrowed; its data are what came, the first `given` bytes are done with */
     size_t given;
 };
 
