@@ -310,7 +310,9 @@ void cf_shell_on_spawned(struct cf_shell *s, const struct cf_wire_spawned *repor
 void cf_shell_on_signaled(struct cf_shell *s, const struct cf_wire_signaled *report)
 {
     s->signals_pending -= report->answers < s->signals_pending ? report->answers : s->signals_pending;
-    if (s->state == CF_SHELL_SYNCING)
+    if (s->terminal.pty != NULL)
+        cf_shell_terminal_on_signaled(s);
+    else if (s->state == CF_SHELL_SYNCING)
         cf_shell_sync(s);
 }
 

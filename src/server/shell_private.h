@@ -41,6 +41,7 @@ struct run {
     /* In a terminal: */
     unsigned request;                   /* number of its request */
     bool begun;                         /* the shell has said that it begins */
+    bool answering;                     /* it has asked, and is answered when no signal is on its way any more */
     int64_t until_ns;                   /* of waiting for that, then of its timeout or the stage after it */
     cf_exec_done *done;
     void *arg;
@@ -118,6 +119,8 @@ void cf_shell_terminal_free(struct cf_shell *s);
 int cf_shell_terminal_exec(struct cf_shell *s, char mode, struct cf_error *error);
 void cf_shell_terminal_on_status(struct cf_shell *s, const struct cf_driver_status *status);
 void cf_shell_terminal_on_timer(struct cf_shell *s);
+/* No signal is on its way any more. */
+void cf_shell_terminal_on_signaled(struct cf_shell *s);
 void cf_shell_terminal_cancel(struct cf_shell *s);
 void cf_shell_terminal_signal(struct cf_shell *s, int signo);
 

@@ -72,20 +72,33 @@ int cf_shell_terminal_exec(struct cf_shell *s, char mode, struct cf_error *error
     return 0;
 }
 
-static void on_begin(struct cf_shell *s)
+/* A signal that came when the command runs would wake what it waits for. */
+void cf_shell_terminal_on_signaled(struct cf_shell *s)
 {
     struct run *r = &s->run;
-    bool go = r->active && !r->begun && !r->cancelled;
-    if (r->active && r->begun)
-        return;                         /* the answer to a later request: it is still there */
-    cf_pty_keep_modes(s->terminal.pty);
-    answer(s, s->terminal.requests, go);
-    if (!go)
+    if (!r->answering || s->signals_pending > 0)
         return;
-    r->begun = true;
+    r->answering = false;
+    answer(s, r->request, !r->cancelled);
+    r->begun = !r->cancelled;
     r->until_ns = r->timeout_ns > 0 ? cf_clock_now().mono_ns + r->timeout_ns : 0;
     event_del(s->timer);
     arm(s, false);
+}
+
+static void on_begin(struct cf_shell *s)
+{
+    struct run *r = &s->run;
+    if (r->active && (r->begun || r->answering))
+        return;                         /* the answer to a later request: it is still there */
+    cf_pty_keep_modes(s->terminal.pty);
+    if (!r->active) {
+        answer(s, s->terminal.requests, false);
+        return;
+    }
+    r->answering = true;
+    event_del(s->timer);
+    cf_shell_terminal_on_signaled(s);
 }
 
 static void on_end(struct cf_shell *s, int code)

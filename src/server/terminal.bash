@@ -23,6 +23,7 @@
 # foreground dies of SIGINT inside of a sourced file.  That unwinds all, readline too, which goes on to believe that its signal
 # handlers and the terminal's modes are as it left them.  SIGTTIN is one that it handles by setting up both anew.
 \builtin unset PROMPT_COMMAND HISTFILE
+\builtin shopt -s execfail
 \builtin mapfile -d '' -t -u 19 __cf_v
 \exec 19<&-
 __cf_d=${__cf_v[0]} __cf_t=${__cf_v[1]} __cf_b=${__cf_v[2]} __cf_l=${__cf_v[3]}
@@ -118,6 +119,9 @@ __cf_begin() {
         __cf_i=/dev/null
     fi
     __cf_v=("${__cf_h[5]}")
+    if [[ ${__cf_h[4]} == i* ]]; then
+        __cf_v=("\\__cf_open; ${__cf_h[5]}")
+    fi
     __cf_h=("${__cf_h[@]:0:5}")
     __cf_a=$__cf_n
     __cf_say B 0
@@ -126,6 +130,12 @@ __cf_begin() {
         \builtin return 1
     fi
 }
+
+# Runs first in a command that reads a FIFO, and says that it is open.
+__cf_open() {
+    __cf_say B 1
+    __cf_status "$__cf_s" "$__cf_e"
+} 2>/dev/null
 
 # True when the trap has to come once more.
 __cf_done() {
@@ -138,7 +148,7 @@ __cf_done() {
     fi
     [[ -z $__cf_w && -n $__cf_z ]]
 }
-\builtin readonly -f __cf_status __cf_say __cf_hear __cf_where __cf_fix __cf_leave __cf_enter __cf_begin __cf_done
+\builtin readonly -f __cf_status __cf_say __cf_hear __cf_where __cf_fix __cf_leave __cf_enter __cf_begin __cf_open __cf_done
 
 \builtin trap ' ' TTIN
 \builtin trap '{ \builtin kill -URG "$$"; } >/dev/null 2>&1' WINCH

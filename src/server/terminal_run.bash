@@ -3,16 +3,5 @@
 # Nothing but eval sees the command's descriptors, and nothing but the command the terminal.
 \__cf_begin || \builtin return 0
 [[ -z $__cf_z ]] || \builtin kill -URG "$$"
-case $__cf_i in
-*/i*)
-    {
-        \__cf_say B 1
-        \__cf_status "$__cf_s" "$__cf_e" && \builtin : "$__cf_e"
-        \builtin eval "${__cf_v[0]}" >"$__cf_o" 2>"$__cf_r"
-    } <"$__cf_i"
-    ;;
-*)
-    \__cf_status "$__cf_s" "$__cf_e" && \builtin : "$__cf_e"
-    \builtin eval "${__cf_v[0]}" <"$__cf_i" >"$__cf_o" 2>"$__cf_r"
-    ;;
-esac
+\__cf_status "$__cf_s" "$__cf_e" && \builtin : "$__cf_e"
+\builtin eval "${__cf_v[0]}" <"$__cf_i" >"$__cf_o" 2>"$__cf_r"
