@@ -36,7 +36,7 @@ void cf_attach_free(struct cf_attach *a)
 
 /* The line that tells how to leave, and room for the session's screen below what our terminal shows: that stays to be
  * scrolled back to. */
-static void greet(struct cf_attach *a)
+static void greet(struct cf_attach *a, bool writes)
 {
     char keys[128];
     int cols, rows;
@@ -49,7 +49,7 @@ static void greet(struct cf_attach *a)
         cf_buf_printf(&a->out, "; %s detaches", cf_keys_words(&a->keys, keys, sizeof keys));
     if (a->read_only)
         cf_buf_puts(&a->out, ", and so does ctrl-c");
-    else if (!a->may_write)
+    else if (!writes)
         cf_buf_puts(&a->out, "; somebody else types, you only look");
     cf_tty_size(&cols, &rows);
     for (int row = 0; row < rows; row++)
@@ -58,8 +58,9 @@ static void greet(struct cf_attach *a)
 
 static void on_ended(struct cf_attach *a, const json_t *message)
 {
-    const char *reason = json_string_value(json_object_get(message, "reason"));
-    const char *evidence = json_string_value(json_object_get(message, "evidence"));
+    const json_t *session = json_object_get(message, "session");        /* its tombstone */
+    const char *reason = json_string_value(json_object_get(session, "reason"));
+    const char *evidence = json_string_value(json_object_get(session, "evidence"));
 
     cf_buf_reset(&a->words);
     if (reason)
@@ -70,19 +71,20 @@ static void on_ended(struct cf_attach *a, const json_t *message)
     }
 }
 
+/* A bell says that what was just typed went nowhere: another client types, or too much of it waits. */
 static void on_control(struct cf_attach *a, const json_t *message)
 {
     const char *type = json_string_value(json_object_get(message, "type"));
-    const json_t *writer = json_object_get(message, "writer");
+    bool writes = json_is_true(json_object_get(message, "writer"));
 
     if (!type)
         return;
-    if (json_is_boolean(writer))
-        a->may_write = json_is_true(writer) && !a->read_only;
     if (strcmp(type, "hello") == 0)
-        greet(a);
+        greet(a, writes);
     else if (strcmp(type, "ended") == 0)
         on_ended(a, message);
+    else if (strcmp(type, "error") == 0 || (strcmp(type, "writer") == 0 && !writes))
+        cf_buf_putc(&a->out, '\a');
 }
 
 static void on_message(void *arg, bool binary, const char *data, size_t len)
@@ -114,7 +116,6 @@ int cf_attach_open(struct cf_attach *a)
         cf_exchange_query_int(&a->x, "cols", cols);
         cf_exchange_query_int(&a->x, "rows", rows);
     }
-    a->may_write = !a->read_only;
     a->end = CF_ATTACH_RUNS;
     return cf_web_open(a->cli->client, &a->x, on_message, a, &a->web);
 }

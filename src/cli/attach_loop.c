@@ -37,14 +37,9 @@ static void send_size(struct cf_attach *a)
         finish(a, CF_ATTACH_LOST);
 }
 
-/* While another client types, a bell says that nobody hears us. */
 static void type(struct cf_attach *a, const struct cf_buf *typed)
 {
-    if (typed->len == 0 || a->read_only)
-        return;
-    if (!a->may_write)
-        cf_buf_putc(&a->out, '\a');
-    else if (!cf_web_send(a->web, true, typed->data, typed->len))
+    if (typed->len > 0 && !a->read_only && !cf_web_send(a->web, true, typed->data, typed->len))
         finish(a, CF_ATTACH_LOST);
 }
 

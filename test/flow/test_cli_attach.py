@@ -158,27 +158,30 @@ def _():
     talk.check()
 
 
-@case("where another client types, our keys go nowhere but ring the bell, until it is our turn")
+@case("where another client types, it is said at the start, and keys that go nowhere ring the bell")
 def _():
     def serve(c):
         c.hello(input="single", writer=False)
         c.show(b"PROMPT$ ")
-        go.wait(20)
+        assert c.typed(2) == b"no"
+        c.say(type="writer", writer=False)
+        assert c.typed(2) == b"ok"
         c.say(type="writer", writer=True)
         c.show(b"YOURS")
-        assert c.typed(2) == b"ok"
+        assert c.typed(4) == b"more"
+        c.say(type="error", code="too_many", message="too much waits")
         c.close(1000)
-    go = threading.Event()
     talk = Talk(serve)
     with attach() as t:
         t.wait_shown(b"PROMPT$ ")
         assert b"somebody else types" in t.shown
         t.type(b"no")
         t.wait_shown(b"\a")
-        go.set()
-        t.wait_shown(b"YOURS")
         t.type(b"ok")
-        assert t.wait() == 0
+        t.wait_shown(b"YOURS")
+        assert t.shown.count(b"\a") == 1
+        t.type(b"more")
+        assert t.wait() == 0 and t.shown.count(b"\a") == 2
     talk.check()
 
 
@@ -270,7 +273,7 @@ def _():
     def serve(c):
         greeted(c)
         c.show(b"logout\r\n")
-        c.say(type="ended", reason="closed", evidence="the shell exited with \x1b[31m0")
+        c.say(type="ended", session={"reason": "closed", "evidence": "the shell exited with \x1b[31m0"})
         c.close(1000, b"the session has ended")
     talk = Talk(serve)
     with attach() as t:

@@ -131,15 +131,17 @@ class Terminal:
         os.write(self.master, data)
 
     def read(self, seconds=0.0):
-        while select.select([self.master], [], [], seconds)[0]:
+        limit = len(self.shown) + 1000000
+        while len(self.shown) < limit and select.select([self.master], [], [], seconds)[0]:
             try:
                 self.shown += os.read(self.master, 65536)
             except OSError:
                 return
 
     def wait_shown(self, data, seconds=20):
-        end = time.monotonic() + seconds
-        while data not in self.shown:
+        end, at = time.monotonic() + seconds, 0
+        while self.shown.find(data, at) < 0:
+            at = max(0, len(self.shown) - len(data))
             assert time.monotonic() < end, (data[-100:], self.shown[-300:])
             self.read(0.05)
 
