@@ -29,7 +29,6 @@ struct cf_attach {
     int64_t release_ns;         /* when held keys go on */
     struct cf_web *web;         /* NULL: not connected */
     struct cf_exchange x;       /* of the handshake, with the error where there is one */
-    bool again;                 /* this is not the first connection */
     bool greeted;               /* the line at the start was shown */
     struct cf_tty tty;
     struct cf_modes modes;      /* of what was shown */

@@ -9,12 +9,14 @@
 #include "cli/signals.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define DETACH_KEYS "ctrl-\\,d"
-#define LASTED_NS (5 * CF_NS_PER_S)         /* a connection that is lost sooner is not made again */
+#define LASTED_NS (5 * CF_NS_PER_S)         /* a connection that is lost sooner a second time is not made again */
+#define PAUSE_MS 100                        /* before the next, times how many were short: up to a second */
 
 /* Those that end us, and those that a terminal sends. */
 static int signals_take(sigset_t *ret_old)
@@ -28,18 +30,27 @@ static int signals_take(sigset_t *ret_old)
     return cf_signals_take(&set, ret_old);
 }
 
-/* Connection after connection, as long as each of them lasts. */
+/* Whoever falls behind has taken what there was by then, so that the next connection shows a later screen: on a slow
+ * line a flood of output is seen in steps, and the key that ends it still arrives. */
+static void pause_short(const struct cf_attach *a, int shorts)
+{
+    poll(&(struct pollfd){.fd = a->signal_fd, .events = POLLIN}, 1, (shorts < 10 ? shorts : 10) * PAUSE_MS);
+}
+
+/* Connection after connection. */
 static enum cf_attach_end show(struct cf_attach *a)
 {
-    for (;;) {
+    for (int behind = 0, lost = 0;;) {
         int64_t begun_ns = cf_clock_now().mono_ns;
         enum cf_attach_end end = cf_attach_show(a);
-        bool lasted = cf_clock_now().mono_ns - begun_ns >= LASTED_NS || !a->again;
 
-        if (end != CF_ATTACH_AGAIN && !(lasted && (end == CF_ATTACH_BEHIND || end == CF_ATTACH_LOST)))
+        if (cf_clock_now().mono_ns - begun_ns >= LASTED_NS)
+            behind = lost = 0;
+        if (end != CF_ATTACH_AGAIN && end != CF_ATTACH_BEHIND && !(end == CF_ATTACH_LOST && lost++ == 0))
             return end;
-        a->again = a->again || end != CF_ATTACH_AGAIN;
         cf_attach_restore(a);           /* the session's screen is drawn on a terminal as it was at first */
+        if (end == CF_ATTACH_BEHIND)
+            pause_short(a, behind++);
         if (cf_tty_raw(&a->tty) < 0)
             return CF_ATTACH_HUNG_UP;
         if (cf_attach_open(a) < 0)
@@ -65,9 +76,6 @@ static int result(struct cf_attach *a, enum cf_attach_end end)
     case CF_ATTACH_ENDED:
         tell(a->id, "the session has ended:", a->words.data ? a->words.data : "");
         return 0;
-    case CF_ATTACH_BEHIND:
-        tell(a->id, "this terminal takes the output too slowly for", lost);
-        break;
     case CF_ATTACH_LOST:
         tell(a->id, "lost the connection to", lost);
         break;
@@ -82,6 +90,7 @@ static int result(struct cf_attach *a, enum cf_attach_end end)
         break;
     case CF_ATTACH_RUNS:
     case CF_ATTACH_AGAIN:
+    case CF_ATTACH_BEHIND:
     case CF_ATTACH_SIGNAL:
         break;
     }
