@@ -85,6 +85,19 @@ def _():
     assert re.search(r"cols: +70\n +rows: +21\b", good(s.cli("show", id)))
 
 
+@case("attach over TCP, and exec -i and output --follow as well")
+def _():
+    s = shared()
+    id = create(s)
+    with Terminal([curfew(), "attach", "--url", s.url + "/", id], clean_env(TERM="xterm")) as t:
+        ready(t)
+        line(t, b"echo $((6 * 7))", b"42\r\n")
+        leave(t)
+    other = good(s.cli("create")).strip()
+    assert good(s.cli("exec", "--url", s.url, "-i", other, "tr a-z A-Z", input="over tcp")) == "OVER TCP"
+    assert good(s.cli("output", "--url", s.url, other, "--exec", "1", "--follow")) == "OVER TCP"
+
+
 @case("ctrl-c and ctrl-z act in the session, and leave us alone")
 def _():
     s = shared()
