@@ -11,11 +11,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* From asking the keeper until the driver's first word.  A bash is up after 1 ms; a machine that swaps needs longer. */
 #define BOOT_TIMEOUT_S 30
+
+/* A second interrupt may meet the driver before it has said R, so that more than one spare line is used before one is made anew; a shell
+ * without any hears nothing. */
+#define SPARES 3
 
 void cf_shell_arm(struct cf_shell *s, int64_t after_ns)
 {
@@ -49,12 +54,16 @@ bool cf_shell_write(struct cf_shell *s, int fd, const struct cf_buf *what)
     return n == (ssize_t)what->len;
 }
 
-static void refill_spare(struct cf_shell *s)
+void cf_shell_spares(struct cf_shell *s)
 {
     struct cf_buf line;
+    int there;
+    if (s->terminal.pty != NULL || s->boot_fd < 0 || ioctl(s->boot_fd, FIONREAD, &there) < 0)
+        return;
     cf_buf_init(&line, 8192);
     cf_driver_spare(&line, s->host->driver_path);
-    (void)cf_shell_write(s, s->boot_fd, &line);     /* gone: LEFT is on its way */
+    for (size_t have = (size_t)there; have + line.len <= SPARES * line.len && cf_shell_write(s, s->boot_fd, &line);)
+        have += line.len;               /* not written: LEFT is on its way */
     cf_buf_free(&line);
 }
 
@@ -96,8 +105,8 @@ static void on_status_text(struct cf_shell *s, const char *text)
         become_ready(s);
         return;
     }
-    if (status.word == 'R' && s->terminal.pty == NULL)
-        refill_spare(s);
+    if (status.word == 'R')
+        cf_shell_spares(s);
     cf_shell_run_on_status(s, &status);
 }
 

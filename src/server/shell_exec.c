@@ -271,6 +271,16 @@ void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *s
         cf_shell_sync(s);
 }
 
+/* SIGINT goes to the shell's process group, where jobs ignore it, another signal to all that the command started. */
+static void send_signal(struct cf_shell *s, int signo)
+{
+    bool interrupt = signo == SIGINT;
+    if (interrupt)
+        cf_shell_spares(s);
+    s->signals_pending++;
+    cf_link_signal(s->host->link, s->key, signo, interrupt ? CF_SCOPE_GROUP : CF_SCOPE_YOUNG, interrupt ? 0 : s->run.since_ticks);
+}
+
 /* A loop of commands goes on with the next when one is killed.  bash leaves it when a command dies of an interrupt, but
  * overlooks one that meets it while it waits for a command that then ends in another way: so once it has come to killing,
  * kill and interrupt alternate, and the interrupt comes while the next command still starts and cannot ignore it yet. */
@@ -282,9 +292,7 @@ static void kill_again(struct cf_shell *s)
         return;
     }
     bool kill = r->attempts++ % 2 != 0;
-    s->signals_pending++;
-    cf_link_signal(s->host->link, s->key, kill ? SIGKILL : SIGINT, kill ? CF_SCOPE_YOUNG : CF_SCOPE_GROUP,
-                   kill ? r->since_ticks : 0);
+    send_signal(s, kill ? SIGKILL : SIGINT);
     /* How soon a bash goes on depends on how busy the machine is: 5, 10, 20, 40 ms. */
     cf_shell_arm(s, kill ? SOON_NS << (r->attempts / 2 % 4) : AGAIN_NS);
 }
@@ -292,8 +300,7 @@ static void kill_again(struct cf_shell *s)
 static void interrupt(struct cf_shell *s)
 {
     s->run.stage = STAGE_INTERRUPTED;
-    s->signals_pending++;
-    cf_link_signal(s->host->link, s->key, SIGINT, CF_SCOPE_GROUP, 0);
+    send_signal(s, SIGINT);
     cf_shell_arm(s, s->host->settings->exec_kill_grace);
 }
 
@@ -315,8 +322,7 @@ void cf_shell_run_on_timer(struct cf_shell *s)
     case STAGE_INTERRUPTED:
         r->stage = STAGE_KILLED;
         r->give_up_ns = cf_clock_now().mono_ns + (grace > CF_NS_PER_S ? grace : CF_NS_PER_S);
-        s->signals_pending++;
-        cf_link_signal(s->host->link, s->key, SIGKILL, CF_SCOPE_YOUNG, r->since_ticks);
+        send_signal(s, SIGKILL);
         cf_shell_arm(s, AGAIN_NS);
         break;
     case STAGE_KILLED:
@@ -354,7 +360,6 @@ int cf_shell_signal(struct cf_shell *s, int signo, struct cf_error *error)
         return 0;
     }
     r->interrupted = r->interrupted || signo == SIGINT;
-    s->signals_pending++;
-    cf_link_signal(s->host->link, s->key, signo, signo == SIGINT ? CF_SCOPE_GROUP : CF_SCOPE_YOUNG, r->since_ticks);
+    send_signal(s, signo);
     return 0;
 }

@@ -94,6 +94,9 @@ void cf_shell_arm(struct cf_shell *s, int64_t after_ns);
 /* Writes to the driver's private descriptors; false when it is gone. */
 bool cf_shell_write(struct cf_shell *s, int fd, const struct cf_buf *what);
 
+/* Sees to it that there are lines from which the driver comes back when something unwinds it: before an interrupt, and after an R. */
+void cf_shell_spares(struct cf_shell *s);
+
 void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *status);
 void cf_shell_run_on_timer(struct cf_shell *s);
 /* Begins the command that came while the shell was not ready, if one did. */
