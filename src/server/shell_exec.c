@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* From the last signal until the driver must have answered a probe. */
@@ -21,15 +20,6 @@
 /* While what runs is being killed: from an interrupt to the next kill, and at least from a kill to the next interrupt. */
 #define AGAIN_NS (40 * CF_NS_PER_MS)
 #define SOON_NS (5 * CF_NS_PER_MS)
-
-/* Now, in the unit of field 22 of /proc/PID/stat. */
-static uint64_t boot_ticks(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_BOOTTIME, &t);
-    uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
-    return (uint64_t)t.tv_sec * hz + (uint64_t)t.tv_nsec * hz / CF_NS_PER_S;
-}
 
 static void free_texts(struct run *r)
 {
@@ -68,11 +58,16 @@ static int begin(struct cf_shell *s, struct cf_error *error)
 {
     struct run *r = &s->run;
     char mode;
+    int64_t wait_ns = s->terminal.pty == NULL ? cf_shell_jobs_wait_ns(s) : 0;
+    if (wait_ns > 0) {                  /* the timer comes back here */
+        cf_shell_arm(s, wait_ns);
+        return 0;
+    }
     int code = cf_shell_input_open(s, &mode, error);
     if (code != 0)
         return code;
     cf_channel_begin(s->channel, r->exec->number);
-    r->since_ticks = boot_ticks();      /* before the shell can start anything for it */
+    r->since_ticks = cf_shell_ticks();  /* before the shell can start anything for it */
     code = s->terminal.pty != NULL ? cf_shell_terminal_exec(s, mode, error) : write_request(s, r->text, r->len, mode, error);
     if (code != 0) {
         cf_channel_begin(s->channel, 0);
@@ -155,6 +150,7 @@ static void finish(struct cf_shell *s, int exit_code, bool wedged, bool refused)
     e->timed_out = r->timed_out;
     e->cancelled = r->cancelled;
     e->cwd = s->cwd != NULL ? strdup(s->cwd) : NULL;
+    s->last_ticks = cf_shell_ticks();
     struct cf_exec_result result = { .exec = e, .shell_left = s->left, .wedged = wedged, .refused = refused, .wait_status = s->wait_status };
     cf_exec_done *done = r->done;
     r->active = false;
@@ -310,6 +306,10 @@ void cf_shell_run_on_timer(struct cf_shell *s)
     int64_t grace = s->host->settings->exec_kill_grace;
     if (!r->active)
         return;
+    if (!r->written && s->terminal.pty == NULL) {
+        cf_shell_run_begin(s);
+        return;
+    }
     if (s->terminal.status_hold_fd >= 0) {
         cf_shell_terminal_on_timer(s);
         return;

@@ -80,6 +80,8 @@ struct cf_shell {
     struct cf_channel *channel;
     struct terminal terminal;
     struct run run;
+    uint64_t last_ticks;                /* when its last command ended */
+    uint64_t jobs, crowded_ticks;       /* of shell_jobs.c */
     unsigned signals_pending;           /* asked of the keeper, not confirmed */
     unsigned probe;                     /* number of the last probe; 0: none is out */
     unsigned probes;
@@ -108,6 +110,11 @@ void cf_shell_run_refuse(struct cf_shell *s);
 /* After an interrupt: asks the driver whether it listens, as soon as no signal is under way any more. */
 void cf_shell_sync(struct cf_shell *s);
 void cf_shell_run_free(struct cf_shell *s);
+
+/* Now, in the unit of field 22 of /proc/PID/stat. */
+uint64_t cf_shell_ticks(void);
+/* How long the next command has to wait, so that what it starts is younger than what the last one left; mostly 0. */
+int64_t cf_shell_jobs_wait_ns(struct cf_shell *s);
 
 /* Its terminal, the FIFO of its statuses, and what it reads at its start. */
 int cf_shell_terminal_make(struct cf_shell *s, const struct cf_terminal *terminal, struct cf_error *error);

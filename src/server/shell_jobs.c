@@ -1,0 +1,80 @@
+/* shell_jobs.c: telling a command's processes from those that the command before it left behind.
+ *
+ * Whoever is killed with a command is known by when it started, in clock ticks of 10 ms.  A background job that was started within
+ * the same tick would be taken for the next command's.  So when a command comes that soon, and the one before it has left a job, it waits for the
+ * next tick; else nobody waits. */
+#include "base/fd.h"
+#include "server/shell_private.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static uint64_t boot_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec * CF_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t tick_ns(void)
+{
+    return CF_NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+uint64_t cf_shell_ticks(void)
+{
+    return boot_ns() / tick_ns();
+}
+
+/* Adds what a file of /proc says to the hash; one that is not there says nothing. */
+static uint64_t hash_file(uint64_t hash, const char *path)
+{
+    char text[4096];
+    ssize_t n;
+    CF_FD_AUTO fd = open(path, O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && (n = read(fd, text, sizeof text)) > 0)
+        for (ssize_t i = 0; i < n; i++)
+            hash = (hash ^ (unsigned char)text[i]) * 1099511628211u;
+    return hash;
+}
+
+/* The leader's parent, when that is the session's init, to which orphans come; 0: it has none. */
+static int init_of(const struct cf_shell *s)
+{
+    char path[64], text[512];
+    if ((s->hold & (CF_HOLD_PIDNS | CF_HOLD_SUBREAPER)) == 0)
+        return 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", s->pid);
+    CF_FD_AUTO fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    const char *after = strrchr(text, ')');             /* the name may hold anything: ") S PPID" */
+    return after != NULL && strlen(after) > 4 ? atoi(after + 4) : 0;
+}
+
+/* Whether the children of the shell, or the orphans of the session, are others than when this was asked last. */
+static bool jobs_changed(struct cf_shell *s)
+{
+    char path[64];
+    uint64_t hash = 14695981039346656037u;
+    int init = init_of(s);
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", s->pid, s->pid);
+    hash = hash_file(hash, path);
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", init, init);
+    hash = init > 0 ? hash_file(hash, path) : hash;
+    bool changed = hash != s->jobs;
+    s->jobs = hash;
+    return changed;
+}
+
+int64_t cf_shell_jobs_wait_ns(struct cf_shell *s)
+{
+    uint64_t now = cf_shell_ticks();
+    if (now == s->last_ticks && jobs_changed(s))
+        s->crowded_ticks = now;
+    return now == s->crowded_ticks ? (int64_t)(tick_ns() - boot_ns() % tick_ns()) : 0;
+}
