@@ -14,12 +14,12 @@
 # The status is sent in the loop's condition, because `continue` in a command leads there and nowhere else.
 # The shell's own standard input holds a spare ". driver.bash" line, from which the loop comes back after unwinding.
 # Nothing but eval sees the user's descriptors: the loop's own output, traces included, goes to /dev/null.
-__cf_s=$? __cf_r=R __cf_g=${__cf_l+go}
+__cf_s=$? __cf_r=R __cf_g=${__cf_b-} __cf_b=
 __cf_status "$__cf_s" && \builtin :
 while
     __cf_s=$?
     \builtin printf '%s %s %d %.4094s\0' "$__cf_t" "$__cf_r" "$__cf_s" "${PWD-}" >&19
-    [[ -z ${__cf_l+x} ]] || { \builtin eval "$__cf_l"; \builtin unset __cf_l; }
+    [[ -z ${__cf_l-} ]] || { \builtin eval "$__cf_l"; \builtin unset __cf_l; }
     __cf_r=S
     while LC_ALL=C IFS=' ' TMOUT='' \builtin read -r -u 18 __cf_w __cf_n __cf_p __cf_i; do
         [[ $__cf_w == "$__cf_t" ]] || continue

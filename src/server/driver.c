@@ -43,7 +43,7 @@ void cf_driver_boot(struct cf_buf *out, const char *driver_path, const char *fol
      * interactive bash has them, and an exec that fails does not end it, which it would in a sourced file. */
     cf_buf_puts(out, "shopt -s execfail; set +o history +H; history -c; unset HISTFILE; __cf_status() { return \"$1\"; }; __cf_d=");
     cf_driver_quote(out, folder);
-    cf_buf_printf(out, "; __cf_t=%s; readonly __cf_d __cf_t; __cf_l=", token);
+    cf_buf_printf(out, "; __cf_t=%s; readonly __cf_d __cf_t; __cf_b=go; __cf_l=", token);
     cf_driver_quote(out, late);
     cf_buf_putc(out, '\n');
     cf_driver_spare(out, driver_path);
