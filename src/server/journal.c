@@ -101,7 +101,9 @@ void cf_journal_prune(struct cf_journal *j, int64_t now_mono_ns)
     for (struct cf_exec *e = TAILQ_FIRST(&j->execs), *next; e != NULL; e = next) {
         next = TAILQ_NEXT(e, link);
         bool old = e->ended && now_mono_ns - e->ended_mono_ns > j->limits.retention_ns;
-        if (e->ended && e->pins == 0 && (old || j->count > j->limits.execs_kept))
+        if (!old && j->count <= j->limits.execs_kept)
+            return;                     /* they ended in this order: what follows is younger */
+        if (e->ended && e->pins == 0)
             cf_journal_forget(j, e);
     }
 }
