@@ -33,7 +33,8 @@ static int read_input(struct cf_call *call, struct cf_input *input, char **decod
 {
     const char *text = cf_call_text(call, "text", NULL), *base64 = cf_call_text(call, "base64", NULL);
     *decoded = NULL;
-    *input = (struct cf_input){ .eof = cf_call_bool(call, "eof", false), .seq = (uint64_t)cf_call_int(call, "seq", 0) };
+    *input = (struct cf_input){ .eof = cf_call_bool(call, "eof", false), .seq = (uint64_t)cf_call_int(call, "seq", 0),
+                                .of_command = cf_call_has(call, "exec") };
     if ((text != NULL) + (base64 != NULL) + (call->raw != NULL) > 1)
         return cf_error_set(error, CF_E_INVALID, text != NULL ? "text" : "base64", "\"text\", \"base64\" and a raw body exclude each other");
     if (text == NULL && base64 == NULL && call->raw == NULL && !input->eof)

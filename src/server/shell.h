@@ -112,14 +112,16 @@ void cf_shell_cancel(struct cf_shell *shell);
 /* Sends a signal to the running command: SIGINT to the foreground job, another to all that it started.  0 or CF_E_NOT_READY. */
 int cf_shell_signal(struct cf_shell *shell, int signo, struct cf_error *error);
 
-/* Text for the running command's stdin. */
+/* Text for the running command's stdin, or for a terminal. */
 struct cf_input {
     const char *data;
     size_t len;
     bool eof;                           /* nothing comes after it */
     uint64_t seq;                       /* what is not above the last one is a repetition, and dropped; 0: has none */
+    bool of_command;                    /* never to be typed into a terminal */
 };
-/* 0 and whether it was a repetition, whether stdin is open after it; CF_E_NOT_READING; CF_E_TOO_MANY when what waits to be read would be more than
+/* A command that was started with open input gets it, also when it has closed that by now; else a terminal does, which counts `seq` of its own.
+ * 0 and whether it was a repetition, whether stdin is open after it; CF_E_NOT_READING; CF_E_TOO_MANY when what waits to be read would be more than
  * max_input_bytes. */
 int cf_shell_input(struct cf_shell *shell, const struct cf_input *input, bool *ret_repeated, bool *ret_open, struct cf_error *error);
 /* For those with a terminal; else CF_E_NOT_READY.  Typing: CF_E_TOO_MANY when more than max_input_bytes would wait. */

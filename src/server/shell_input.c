@@ -103,7 +103,7 @@ void cf_shell_input_begun(struct cf_shell *s)
     flush(s);
 }
 
-/* Typed; the end of input is what the terminal has for it. */
+/* Typed, when no command of the API reads; the end of input is what the terminal has for it. */
 static int type(struct cf_shell *s, const struct cf_input *input, struct cf_error *error)
 {
     static const char end[] = { 'D' & 0x1f };
@@ -125,7 +125,7 @@ int cf_shell_input(struct cf_shell *s, const struct cf_input *input, bool *ret_r
 {
     struct input *in = &s->run.input;
     size_t max = (size_t)s->host->settings->max_input_bytes;
-    if (s->terminal.pty != NULL) {
+    if (s->terminal.pty != NULL && !input->of_command && !(s->run.active && s->run.input_open)) {
         *ret_open = true;
         *ret_repeated = input->seq != 0 && input->seq <= s->terminal.last_seq;
         return *ret_repeated ? 0 : type(s, input, error);
