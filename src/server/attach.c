@@ -72,6 +72,12 @@ static void send_text(struct viewer *v, struct cf_buf *text, struct cf_jsonw *w)
     cf_buf_free(text);
 }
 
+/* Whether what it types is typed. */
+static bool may_write(const struct viewer *v)
+{
+    return !v->all->options.single || v->all->writer == NULL || v->all->writer == v;
+}
+
 static void say_hello(struct viewer *v)
 {
     const struct cf_viewers *all = v->all;
@@ -82,18 +88,28 @@ static void say_hello(struct viewer *v)
     cf_jsonw_int(&w, "cols", all->options.cols);
     cf_jsonw_int(&w, "rows", all->options.rows);
     cf_jsonw_str(&w, "input", all->options.single ? "single" : "shared");
-    cf_jsonw_bool(&w, "writer", !all->options.single || all->writer == NULL || all->writer == v);
+    cf_jsonw_bool(&w, "writer", may_write(v));
     send_text(v, &text, &w);
     v->greeted = true;
 }
 
-static void say_writer(struct viewer *v, bool writer)
+static void say_writer(struct viewer *v)
 {
     struct cf_buf text;
     struct cf_jsonw w;
     begin_text(&text, &w, "writer");
-    cf_jsonw_bool(&w, "writer", writer);
+    cf_jsonw_bool(&w, "writer", may_write(v));
     send_text(v, &text, &w);
+}
+
+/* Another one writes, or nobody any more, so that the next who types does: all are told what that is for them. */
+static void set_writer(struct cf_viewers *all, struct viewer *writer)
+{
+    struct viewer *v;
+    all->writer = writer;
+    LIST_FOREACH(v, &all->list, link)
+        if (v->greeted)
+            say_writer(v);
 }
 
 static void say_error(struct viewer *v, const char *code, const char *message)
@@ -212,12 +228,10 @@ static void type(struct viewer *v, const char *data, size_t len)
 {
     struct cf_viewers *all = v->all;
     struct cf_error error;
-    if (all->options.single && all->writer == NULL) {
-        all->writer = v;
-        say_writer(v, true);
-    }
-    if (all->options.single && all->writer != v)
-        say_writer(v, false);
+    if (all->options.single && all->writer == NULL)
+        set_writer(all, v);
+    if (!may_write(v))
+        say_writer(v);
     else if (all->events->type(all->arg, data, len, &error) != 0)
         say_error(v, cf_error_name(error.code), error.text);
 }
@@ -285,9 +299,9 @@ static void leave(struct viewer *v)
         return;
     LIST_REMOVE(v, link);
     all->count--;
-    if (all->writer == v)
-        all->writer = NULL;
     v->all = NULL;
+    if (all->writer == v)
+        set_writer(all, NULL);
 }
 
 static void on_closed(void *arg, unsigned code)
@@ -343,6 +357,7 @@ void cf_viewers_free(struct cf_viewers **viewers)
 {
     if (*viewers == NULL)
         return;
+    (*viewers)->writer = NULL;
     while (!LIST_EMPTY(&(*viewers)->list))
         leave(LIST_FIRST(&(*viewers)->list));
     free(*viewers);
