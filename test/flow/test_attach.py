@@ -1,0 +1,452 @@
+#!/usr/bin/env python3
+"""Viewers of a terminal: WebSockets that see it and type into it.
+budget: 120
+"""
+import os
+import subprocess
+import sys
+
+import harness
+from sessions import PROMPTLY, open_now, run_cases
+from tap import case, skip
+from terminals import PROMPT, Terminal, Viewer, visible
+from wsclient import Refused
+
+LAG = 65536                             # viewer_lag_bytes of one of the servers, the least that it may be
+
+
+def refused(t, query="", headers=None, path=None):
+    """(status, error) of a viewer that is not let in."""
+    try:
+        viewer = Viewer(t.server, path or f"{t.path}/attach{query}", headers=headers)
+    except Refused as error:
+        return error.status, harness.json.loads(error.body)["error"]
+    viewer.drop()
+    raise AssertionError("it was let in")
+
+
+def drawn(viewer):
+    """The text of its first screen, without the gaps: those are jumps of the cursor."""
+    return visible(viewer.drawing).replace(" ", "").strip()
+
+
+def wait_viewers(t, count):
+    harness.wait_for(lambda: t.show()["terminal"]["viewers"] == count, f"{count} viewers")
+
+
+# ---- seeing
+
+@case("several viewers see the same bytes, whoever types, and those of the session's output")
+def _():
+    t = Terminal()
+    with t.attach() as a, t.attach() as b:
+        a.at_prompt()
+        b.at_prompt()
+        start = len(a.drawing)
+        first = (a.ask("echo from a", "from a"), b.ask("echo from b é", "from b é"))
+        a.wait("from b é\r\n")
+        with t.attach() as c:
+            for v in (a, b, c):
+                v.ask("echo $((6 * 7))", "42")
+            for v in (a, b, c):
+                v.until(lambda v=v: visible(v.seen).count("\r42\r\n" + PROMPT) == 3, "all three answers")
+            wait_viewers(t, 3)
+            whole = t.printed()
+            assert start and first and whole.endswith(a.seen) and a.seen.endswith(c.seen), (whole, a.seen, c.seen)
+            assert whole.endswith(b.seen), (whole, b.seen)
+        wait_viewers(t, 2)
+    wait_viewers(t, 0)
+    t.end()
+
+
+@case("binary that is no UTF-8, and all other bytes, reach the viewers as they are")
+def _():
+    t = Terminal()
+    with t.attach() as v:
+        v.at_prompt()
+        v.ask("stty -opost")
+        mark = len(v.seen)
+        v.type("python3 -c 'import os; os.write(1, bytes(range(256)) * 300)'\r")
+        v.until(lambda: bytes(range(256)) * 300 in v.seen[mark:], "all bytes")
+    t.end()
+
+
+@case("who joins sees the recent screen: its text, its place, and what a program has drawn; and goes on from there")
+def _():
+    t = Terminal(cols=40, rows=10)
+    with t.attach() as v:
+        v.at_prompt()
+        v.ask("seq 30", "30")
+        v.ask("echo -e '\\e[31mred\\e[m'", "red")
+        v.type("half a li")
+        v.wait("half a li")
+        with t.attach() as late:
+            shown = drawn(late)
+            assert shown.split() == ["24", "25", "26", "27", "28", "29", "30", PROMPT + "echo-e'\\e[31mred\\e[m'", "red", PROMPT + "halfali"], shown
+            assert b"\x1b[31m" in late.drawing and b"\x1b[6n" not in late.drawing
+            late.type("ne\x15")
+            mark = len(late.seen)
+            late.type("printf '\\033[2J\\033[5;7Hhere'; read -n 1\r")
+            late.wait("here", mark)
+            v.until(lambda: v.seen.endswith(b"here"), "the same")
+            with t.attach() as third:
+                assert drawn(third) == "here" and b"\x1b[5;7H" in third.drawing, third.drawing
+                third.type("x")
+                third.until(lambda: visible(third.seen).endswith(PROMPT), "the prompt")
+    t.end()
+
+
+# Prints 32 KiB for each key, so that who answers each with a key is never far behind.
+METER = r"""
+import os, termios, tty
+old = termios.tcgetattr(0)
+tty.setraw(0)
+line = b"x" * 62 + b"\r\n"
+while True:
+    os.write(1, b"go")
+    if os.read(0, 1) == b"q":
+        break
+    for _ in range(512):
+        os.write(1, line)
+termios.tcsetattr(0, termios.TCSADRAIN, old)
+"""
+
+
+@case("a viewer that takes nothing is dropped with 4001 and by how many bytes; others get every byte, and the terminal goes on")
+def _():
+    t = Terminal(viewer_lag_bytes=LAG)
+    t.write("meter.py", METER.encode())
+    with t.attach() as quick, t.attach(receive_buffer=4096) as slow:
+        quick.at_prompt()
+        quick.type("python3 meter.py\r")
+        quick.until(lambda: quick.seen.endswith(b"go"), "it began")
+        for _ in range(1000):
+            quick.seen = b""
+            quick.type("x")
+            quick.until(lambda: len(quick.seen) >= 512 * 64 + 2, "the next 32 KiB")
+            assert quick.seen == (b"x" * 62 + b"\r\n") * 512 + b"go", quick.seen[-200:]
+            if t.show()["terminal"]["viewers"] == 1:
+                break
+        wait_viewers(t, 1)
+        closed = slow.wait_end(60)
+        assert closed.code == 4001, closed
+        words = closed.reason.split()
+        assert words[:3] == ["fell", "behind", "by"] and LAG < int(words[3]) <= 2 * LAG and words[4] == "bytes", closed.reason
+        quick.seen = b""
+        quick.type("q")
+        quick.wait(PROMPT)
+        quick.ask("echo goes on", "goes on")
+        with t.attach() as again:
+            assert "goeson" in drawn(again)
+    t.end()
+
+
+@case("more than viewers_max are refused, and let in again when one has gone")
+def _():
+    t = Terminal(viewers_max=2)
+    with t.attach() as first:
+        with t.attach():
+            wait_viewers(t, 2)
+            status, error = refused(t)
+            assert status == 429 and error["code"] == "too_many" and "viewers_max is 2" in error["message"], error
+            first.at_prompt()
+            first.ask("echo not disturbed", "not disturbed")
+        wait_viewers(t, 1)
+        with t.attach() as third:
+            third.ask("echo let in", "let in")
+    t.end()
+
+
+# ---- typing
+
+@case("shared: everybody types, and keys arrive in the order in which they were sent")
+def _():
+    t = Terminal()
+    with t.attach() as a, t.attach() as b:
+        a.at_prompt()
+        assert all(v.hello["input"] == "shared" and v.hello["writer"] is True for v in (a, b))
+        a.type("echo one ")
+        a.wait("echo one ")
+        b.type("two")
+        a.wait("echo one two")
+        mark = len(a.seen)
+        a.type("\r")
+        a.until(lambda: a.answered(mark, "one two"), "the answer")
+        b.wait("\rone two\r\n" + PROMPT)
+        for text in ("", "é", "\U0001f642"):
+            a.type(text)
+        a.wait("\U0001f642")
+        a.type("\x15")
+        a.ask("cat <<<'" + "y" * 3000 + "' | wc -c", "3001")
+    t.end()
+
+
+@case("single: who types first is the writer, and when it leaves the next who types is; everybody is told of each change")
+def _():
+    t = Terminal(terminal_input="single")
+    with t.attach() as a, t.attach() as b:
+        a.at_prompt()
+        b.at_prompt()
+        assert a.hello["input"] == "single" and a.hello["writer"] is b.hello["writer"] is True, "nobody has typed yet"
+        a.ask("echo from a", "from a")
+        assert a.told("writer")["writer"] is True and b.told("writer")["writer"] is False
+        told = len(b.texts)
+        b.type("echo from b\r")
+        assert b.told("writer", told)["writer"] is False, "it is told again when it tries"
+        a.ask("echo still a", "still a")
+        b.wait("\rstill a\r\n")
+        assert "from b" not in visible(b.seen), "what it types is dropped"
+        with t.attach() as c:
+            assert c.hello["writer"] is False, c.hello
+            told = len(b.texts)
+            a.close()
+            assert c.told("writer")["writer"] is b.told("writer", told)["writer"] is True
+            told = len(c.texts)
+            b.ask("echo now b", "now b")
+            assert c.told("writer", told)["writer"] is False
+    t.end()
+
+
+@case("what is typed while a program does not read waits, up to max_input_bytes, and then is an error that the viewer is told")
+def _():
+    t = Terminal(max_input_bytes=8192)
+    with t.attach() as v:
+        v.at_prompt()
+        v.type("stty raw -echo; : >raw; sleep 1000\r")
+        t.wait_file("raw")
+        t.wait_at_work()
+        for _ in range(100):
+            v.type("z" * 1024)
+        error = v.told("error")
+        assert error["code"] == "too_many" and "8192" in error["message"], error
+    assert t.server.end(t.id)["reason"] == "requested"
+
+
+@case("a POST types too, and is refused when the terminal takes no more")
+def _():
+    t = Terminal()
+    with t.attach() as v:
+        v.at_prompt()
+        assert t.type("echo posted")["accepted"] == 11
+        v.wait("echo posted")
+        v.ask("", "posted")
+        t.type("exec cat\r")
+        v.wait("exec cat\r\n")
+        t.type("line\r")
+        v.wait("line\r\nline\r\n")
+        assert t.post("input", {"eof": True})["open"] is True
+        assert t.server.tombstone(t.id)["exit_code"] == 0
+        assert v.told("ended")["session"]["reason"] == "closed"
+
+
+# ---- sizes
+
+@case("a viewer that resizes: the program is told, and so is every viewer; as is one who joins with a size of its own")
+def _():
+    t = Terminal()
+    with t.attach() as a, t.attach() as b:
+        a.at_prompt()
+        a.order(type="resize", cols=100, rows=40)
+        for v in (a, b):
+            assert v.told("resized") == {"type": "resized", "cols": 100, "rows": 40}
+        a.ask("stty size", "40 100")
+        a.ask("echo $LINES $COLUMNS", "40 100")
+        told = len(a.texts)
+        with t.attach("?cols=90&rows=33") as c:
+            assert (c.hello["cols"], c.hello["rows"]) == (90, 33), c.hello
+            assert a.told("resized", told)["cols"] == 90
+        assert t.show()["terminal"]["rows"] == 33
+        told = len(b.texts)
+        assert t.post("resize", {"cols": 1, "rows": 1}) == {"session_id": t.id, "cols": 1, "rows": 1}
+        harness.wait_for(lambda: b.told("resized", told) and any(m.get("cols") == 1 for m in b.texts) or b.take(), "it is told")
+        assert t.post("resize", {"cols": 1000, "rows": 1000})["rows"] == 1000
+    assert t.run_soon("stty size </dev/tty")["stdout"] == "1000 1000\n"
+    t.end()
+
+
+@case("a message that is no order is answered with an error that says what is wanted, and the connection lives")
+def _():
+    t = Terminal()
+    with t.attach() as v:
+        v.at_prompt()
+        for text in ("resize", "", "{", "[]", "null", "7", '"resize"', "{}", '{"type":7}', '{"type":"type"}', '{"type":"resize"}',
+                     '{"type":"resize","type":"resize","cols":80,"rows":24}', '{"type":"resize","cols":0,"rows":24}',
+                     '{"type":"resize","cols":80,"rows":1001}', '{"type":"resize","cols":"80","rows":24}', '{"type":"resize","cols":80.5,"rows":24}',
+                     '{"type":"resize","cols":-80,"rows":24}', '{"type":"resize","cols":99999999999999999999,"rows":24}',
+                     '{"type":"resize","cols":4294967376,"rows":24}', "[" * 5000, '{"type":"resize\\u0000","cols":80,"rows":24}'):
+            told = len(v.texts)
+            v.send_text(text)
+            error = v.told("error", told)
+            assert error["code"] == "invalid" and ("resize" in error["message"] or "1 to 1000" in error["message"]), (text, error)
+        v.ask("stty size", "24 80")
+    t.end()
+
+
+@case("a message that is too long ends the connection with 1009, text that is no UTF-8 with 1007, and the terminal goes on")
+def _():
+    t = Terminal()
+    for send, code in ((lambda v: v.send_binary(b"x" * 65537), 1009), (lambda v: v.send_frame(1, b"\xff\xfe"), 1007)):
+        with t.attach() as v:
+            v.at_prompt()
+            send(v)
+            assert v.wait_end().code == code
+        wait_viewers(t, 0)
+    with t.attach() as v:
+        v.at_prompt()
+        v.ask("echo fine", "fine")
+    t.end()
+
+
+# ---- coming and going
+
+@case("viewers that go at every stage, in order and with a RST, leave no descriptor behind")
+def _():
+    t = Terminal()
+    with t.attach() as v:
+        v.at_prompt()
+        v.ask("echo ready", "ready")
+    wait_viewers(t, 0)
+    pid = t.server.server_pid
+    before = harness.wait_for(lambda: len(open_now(pid)), "descriptors")
+    for round_ in range(6):
+        for reset in (False, True):
+            early = Viewer(t.server, None)
+            early.send_raw(f"GET {t.path}/attach HTTP/1.1\r\nHost: localhost\r\nUpgr".encode())
+            early.drop(reset)
+            asked = Viewer(t.server, None)
+            asked.send_raw((f"GET {t.path}/attach HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode())
+            asked.drop(reset)
+            opened = t.attach(greet=False)
+            opened.drop(reset)
+            halfway = t.attach()
+            halfway.send_raw(b"\x82\xfe\x10")
+            halfway.drop(reset)
+            typing = t.attach()
+            typing.type(f"echo {round_}\x15")
+            typing.drop(reset)
+        assert t.attach().close().code == 1000
+    wait_viewers(t, 0)
+    harness.wait_for(lambda: len(open_now(pid)) <= before, f"{before} descriptors again: {open_now(pid)}")
+    t.end()
+
+
+@case("the session ends: what was printed last, then {\"type\":\"ended\"} with the tombstone, then 1000")
+def _():
+    t = Terminal()
+    with t.attach() as a, t.attach() as b:
+        a.at_prompt()
+        a.type("echo the last; exit 4\r")
+        for v in (a, b):
+            closed = v.wait_end()
+            assert closed.code == 1000 and "ended" in closed.reason, closed
+            assert "\rthe last\r\n" in visible(v.seen) and v.texts[-1]["type"] == "ended", (v.seen, v.texts)
+            session = v.texts[-1]["session"]
+            assert session["reason"] == "closed" and session["exit_code"] == 4 and "status 4" in session["evidence"], session
+    status, error = refused(t)
+    assert status == 410 and error["session"]["reason"] == "closed", error
+    t = Terminal()
+    with t.attach() as v:
+        v.at_prompt()
+        t.server.end(t.id)
+        assert v.wait_end().code == 1000 and v.texts[-1]["session"]["reason"] == "requested"
+
+
+@case("the server stops: viewers are told that the session has ended by its shutdown, and the connection is closed in order")
+def _():
+    with harness.Server() as server:
+        t = Terminal.__new__(Terminal)
+        t.server = server
+        t.made = server.create(workspace="a", terminal={"cols": 80, "rows": 24}, env={"PS1": PROMPT})
+        t.id = t.made["session_id"]
+        t.path = f"/v1/sessions/{t.id}"
+        with t.attach() as v, t.attach(receive_buffer=4096) as other:
+            v.at_prompt()
+            server.stop()
+            closed = v.wait_end()
+            assert v.texts[-1]["type"] == "ended" and v.texts[-1]["session"]["reason"] == "shutdown", v.texts
+            assert closed.code in (1000, 1001), closed
+            assert other.wait_end().code in (1000, 1001)
+
+
+# ---- who may
+
+@case("a foreign Origin is refused, a session without a terminal, one that is not there, and half of a size")
+def _():
+    t = Terminal()
+    assert refused(t, headers={"Origin": "https://evil.example"})[0] == 403
+    assert refused(t, headers={"Host": "evil.example"})[0] == 421
+    pipes = t.server.create(workspace="pipes")["session_id"]
+    status, error = refused(t, path=f"/v1/sessions/{pipes}/attach")
+    assert status == 409 and error["code"] == "not_ready" and "terminal" in error["message"], error
+    t.server.fails(409, "not_ready", "POST", f"/v1/sessions/{pipes}/resize", {"cols": 80, "rows": 24})
+    t.server.end(pipes)
+    assert refused(t, path="/v1/sessions/bash_none_aaaaaaaaaaaa/attach")[0] == 404
+    for query, field in (("?cols=80", "cols"), ("?rows=24", "cols"), ("?cols=0&rows=24", "cols"), ("?cols=80&rows=1001", "rows"),
+                         ("?cols=x&rows=24", "cols"), ("?cols=80&rows=24&depth=8", "depth")):
+        status, error = refused(t, query)
+        assert status == 400 and error["field"] == field, (query, error)
+    assert t.show()["terminal"] == {**t.show()["terminal"], "cols": 80, "rows": 24}
+    t.end()
+
+
+AS_NOBODY = r'''
+import sys
+sys.path.insert(0, sys.argv[1])
+from wsclient import Refused, WebSocket
+try:
+    WebSocket((sys.argv[2], int(sys.argv[3])), sys.argv[4], {"Authorization": "Bearer " + sys.argv[5]} if len(sys.argv) > 5 else None)
+    print("let in")
+except Refused as error:
+    print(error.status)
+'''
+
+
+@case("another user needs the token to attach")
+def _():
+    if os.getuid() != 0:
+        skip("not root")
+    t = Terminal()
+    host, port = t.server.address.rsplit(":", 1)
+    with open(os.path.join(t.server.state, "token"), encoding="utf-8") as file:
+        token = file.read().strip()
+    here = os.path.dirname(os.path.abspath(__file__))
+    with open(os.path.join(here, "wsclient.py"), encoding="utf-8") as file:     # nobody may be unable to read this folder
+        folder = os.path.join(t.server.folder, "client")
+        os.makedirs(folder)
+        with open(os.path.join(folder, "wsclient.py"), "w", encoding="utf-8") as copy:
+            copy.write(file.read())
+
+    def attach(*words):
+        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c", AS_NOBODY, folder, host, port,
+                   f"{t.path}/attach", *words]
+        if not os.access(sys.executable, os.X_OK):
+            skip("no python for others")
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=PROMPTLY, check=False)
+        if "ermission denied" in done.stderr:
+            skip("python cannot be run by another user: " + done.stderr.strip().splitlines()[-1])
+        return done.stdout.strip()
+    assert attach() == "401" and attach("wrong") == "401", attach()
+    assert attach(token) == "let in"
+    t.end()
+
+
+@case("a terminal that floods, with a viewer that reads nothing, holds up no command of another session")
+def _():
+    t, other = Terminal(), Terminal()
+    with t.attach(receive_buffer=4096) as v:
+        v.at_prompt()
+        t.type("yes $(seq 20)\r")
+        t.wait_at_work()
+        for number in range(20):
+            assert other.run(f"echo {number}")["stdout"] == f"{number}\n"
+        t.type("\x03")
+        harness.wait_for(lambda: not t.show()["terminal"]["at_work"], "it was interrupted")
+    with t.attach() as v:
+        v.at_prompt()
+        v.ask("echo fine", "fine")
+    t.end()
+    other.end()
+
+
+run_cases()
