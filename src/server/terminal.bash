@@ -151,12 +151,11 @@ __cf_done() {
 \builtin readonly -f __cf_status __cf_say __cf_hear __cf_where __cf_fix __cf_leave __cf_enter __cf_begin __cf_open __cf_done
 
 \builtin trap ' ' TTIN
-\builtin trap '{ \builtin kill -URG "$$"; } >/dev/null 2>&1' WINCH
-\builtin trap '{
-\__cf_enter "$?" "$_" && \builtin . "$__cf_b"
-\__cf_done "$?" "$_" && \builtin kill -URG "$$"
-\builtin : "$__cf_u"
-} >/dev/null 2>&1' URG
+# No reserved word in these: in the middle of a here document bash does not know one at the beginning of a trap.
+\builtin trap '\builtin kill -URG "$$" >/dev/null 2>&1' WINCH
+\builtin trap '\__cf_enter "$?" "$_" >/dev/null 2>&1 && \builtin . "$__cf_b" >/dev/null 2>&1
+\__cf_done "$?" "$_" >/dev/null 2>&1 && \builtin kill -URG "$$" >/dev/null 2>&1
+\builtin : "$__cf_u"' URG
 PS1='\u@\h:\w\$ '
 \builtin eval "$__cf_l"
 \builtin unset __cf_l
