@@ -66,7 +66,7 @@ void cf_view_value(struct cf_buf *out, const char *name, const json_t *value)
         cf_table_safe(out, json_string_value(value), json_string_length(value), true);
     } else if (json_is_boolean(value)) {
         cf_buf_puts(out, json_is_true(value) ? "yes" : "no");
-    } else if (json_is_number(value) && ends_with(name, "_ms") && json_number_value(value) < 1000) {
+    } else if (json_is_number(value) && ends_with(name, "_ms") && json_number_value(value) < 999.5) {
         cf_buf_printf(out, "%.3gms", json_number_value(value));
     } else if (!value || json_is_null(value) || json_is_string(value)) {
         cf_buf_puts(out, "-");

@@ -56,8 +56,8 @@ static void explain_busy(struct cf_server *server, cf_handle handle, struct cf_n
 {
     const struct cf_exec *e = cf_sessions_running(server->sessions, handle);
     if (e != NULL)
-        cf_error_set(error, CF_E_BUSY, NULL, "a command has been running in this session for %.3f s: %.*s%s",
-                     (double)(now.mono_ns - e->started_mono_ns) / 1e9, (int)(e->command_len < 120 ? e->command_len : 120), e->command,
+        cf_error_set(error, CF_E_BUSY, NULL, "a command has been running in this session for %.3f s (exec %u): %.*s%s",
+                     (double)(now.mono_ns - e->started_mono_ns) / 1e9, e->number, (int)(e->command_len < 120 ? e->command_len : 120), e->command,
                      e->command_len > 120 ? "…" : "");
 }
 

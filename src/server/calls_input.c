@@ -136,7 +136,10 @@ void cf_calls_signal(struct cf_call *call)
     snprintf(full, sizeof full, "SIG%s", sigabbrev_np(signo));
     struct cf_jsonw *w = cf_call_data(call);
     cf_jsonw_object(w, NULL);
-    cf_jsonw_int(w, "exec", e->number);
+    if (e != NULL)
+        cf_jsonw_int(w, "exec", e->number);
+    else
+        cf_jsonw_null(w, "exec");
     cf_jsonw_str(w, "signal", full);
     cf_jsonw_object_end(w);
     cf_call_reply(call, 200);

@@ -11,6 +11,8 @@
 
 /* Bytes of output in one answer in JSON, unless told otherwise. */
 #define LIMIT_BYTES (64u << 10)
+/* Records in one answer. */
+#define EXECS_MAX 1000
 
 /* A request for output, while it waits. */
 struct ask {
@@ -49,12 +51,18 @@ void cf_calls_execs(struct cf_call *call)
     struct cf_jsonw *w = cf_call_data(call);
     cf_jsonw_object(w, NULL);
     cf_jsonw_array(w, "execs");
-    for (const struct cf_exec *e = NULL; (e = cf_journal_next(journal, e)) != NULL;) {
+    int64_t since = cf_call_int(call, "since", 0), left = cf_call_int(call, "limit", EXECS_MAX);
+    const struct cf_exec *e = cf_journal_next(journal, NULL);
+    for (; e != NULL && left > 0; e = cf_journal_next(journal, e)) {
+        if (e->number < since)
+            continue;
         cf_jsonw_object(w, NULL);
         cf_exec_json(e, call->now.mono_ns, w);
         cf_jsonw_object_end(w);
+        left--;
     }
     cf_jsonw_array_end(w);
+    cf_jsonw_bool(w, "more", e != NULL);
     cf_jsonw_object_end(w);
     cf_call_reply(call, 200);
 }
@@ -114,7 +122,7 @@ static void answer_raw(struct ask *a)
     uint64_t gap;
     while (cf_reader_next(&a->reader, 5, &piece, &bytes, &len, &gap) == CF_NEXT_GAP)
         a->spec.since = cf_reader_offset(&a->reader);
-    a->spec.holds = true;               /* also what is only read to its end now must not lose its middle */
+    a->spec.holds = a->spec.exec != NULL || !a->spec.follow;    /* what is only read to its end now must not lose its middle */
     cf_call_header(a->call, "X-Curfew-Offset", "%llu", (unsigned long long)a->spec.since);
     if (!a->spec.follow) {
         uint64_t end = cf_reader_end(&a->reader), there = end > a->spec.since ? end - a->spec.since : 0;
@@ -184,8 +192,11 @@ static int read_ask(struct ask *a, struct cf_journal *journal, struct cf_error *
     if (call->accept == CF_ACCEPT_SSE && call->has_last_event)
         a->spec.since = call->last_event;
     a->spec.follow = cf_call_bool(call, "follow", false);
-    a->spec.limit = call->accept == CF_ACCEPT_RAW && !cf_call_has(call, "limit") ? UINT64_MAX : (uint64_t)cf_call_int(call, "limit", least);
-    if (call->accept != CF_ACCEPT_RAW && a->spec.limit > (uint64_t)max)
+    bool page = call->accept == CF_ACCEPT_JSON && !a->spec.follow;
+    if (!page && call->accept != CF_ACCEPT_RAW && cf_call_has(call, "wait"))
+        return cf_error_set(error, CF_E_INVALID, "wait", "\"wait\" is for answers that come at once, not for streams");
+    a->spec.limit = !page && !cf_call_has(call, "limit") ? UINT64_MAX : (uint64_t)cf_call_int(call, "limit", least);
+    if (page && a->spec.limit > (uint64_t)max)
         return cf_error_set(error, CF_E_INVALID, "limit", "\"limit\" must be 1 to %lld, which is max_output_bytes", (long long)max);
     return 0;
 }
@@ -210,8 +221,7 @@ static void answer_output(struct cf_call *call, bool of_exec)
         cf_calls_fail(call, &error, NULL);
         return;
     }
-    if (call->accept != CF_ACCEPT_JSON && call->accept != CF_ACCEPT_RAW) {
-        a->spec.limit = UINT64_MAX;
+    if (call->accept != CF_ACCEPT_RAW && (call->accept != CF_ACCEPT_JSON || a->spec.follow)) {
         a->spec.follow = true;
         a->spec.holds = a->spec.exec != NULL;
         cf_stream_answer(call, journal, &a->spec);

@@ -12,7 +12,8 @@
 /* Bytes of a command's text that its record keeps. */
 #define CF_EXEC_COMMAND_MAX 1024
 
-/* Why a command is lost whose session is still there. */
+/* Why a command is lost: its session is gone, or is still there. */
+#define CF_SESSION_ENDED "the session ended while the command ran"
 #define CF_NOT_BEGUN "the shell in the terminal is busy with what was typed there, so the command did not begin"
 
 struct cf_journal_limits {

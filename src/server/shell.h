@@ -109,7 +109,8 @@ int cf_shell_exec(struct cf_shell *shell, const struct cf_exec_spec *spec, struc
 struct cf_exec *cf_shell_running(const struct cf_shell *shell);
 /* Ends the running command as a timeout would: an interrupt, then a kill of what it started. */
 void cf_shell_cancel(struct cf_shell *shell);
-/* Sends a signal to the running command: SIGINT to the foreground job, another to all that it started.  0 or CF_E_NOT_READY. */
+/* Sends a signal to the running command: SIGINT to the foreground job, another to all that it started.  In a terminal without a
+ * running command INT, QUIT and TSTP go to the program that has it.  0, CF_E_NOT_READY or CF_E_SYSTEM. */
 int cf_shell_signal(struct cf_shell *shell, int signo, struct cf_error *error);
 
 /* Text for the running command's stdin, or for a terminal. */

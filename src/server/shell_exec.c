@@ -19,6 +19,8 @@
 #define SYNC_TIMEOUT_S 30
 /* While what runs is being killed: from an interrupt to the next kill, and at least from a kill to the next interrupt. */
 #define AGAIN_NS (40 * CF_NS_PER_MS)
+/* From an interrupt until it is looked whether one was missed. */
+#define MISSED_NS (100 * CF_NS_PER_MS)
 #define SOON_NS (5 * CF_NS_PER_MS)
 
 static void free_texts(struct run *r)
@@ -73,6 +75,8 @@ static int begin(struct cf_shell *s, struct cf_error *error)
         cf_channel_begin(s->channel, 0);
         return code;
     }
+    r->by_file = r->len > CF_DRIVER_INLINE_MAX;
+    r->stdin_by_file = r->stdin_text != NULL && !r->input_open;
     free_texts(r);
     r->written = true;
     s->state = CF_SHELL_RUNNING;
@@ -142,6 +146,10 @@ static void finish(struct cf_shell *s, int exit_code, bool wedged, bool refused)
     struct run *r = &s->run;
     struct cf_exec *e = r->exec;
     cf_shell_input_close(s);
+    if (r->by_file)
+        cf_channel_remove(s->channel, "c");
+    if (r->stdin_by_file)
+        cf_channel_remove(s->channel, "s");
     if (cf_channel_finish(s->channel, &error) != 0)
         cf_log(CF_LOG_WARNING, "shell %llx: a background job keeps the output pipes, and no fresh pair could be made: %s",
                (unsigned long long)s->key, error.text);
@@ -293,11 +301,18 @@ static void kill_again(struct cf_shell *s)
     cf_shell_arm(s, kill ? SOON_NS << (r->attempts / 2 % 4) : AGAIN_NS);
 }
 
+static void await_interrupted(struct cf_shell *s)
+{
+    int64_t left = s->run.give_up_ns - cf_clock_now().mono_ns;
+    cf_shell_arm(s, left > MISSED_NS ? MISSED_NS : left > 0 ? left : 0);
+}
+
 static void interrupt(struct cf_shell *s)
 {
     s->run.stage = STAGE_INTERRUPTED;
+    s->run.give_up_ns = cf_clock_now().mono_ns + s->host->settings->exec_kill_grace;
     send_signal(s, SIGINT);
-    cf_shell_arm(s, s->host->settings->exec_kill_grace);
+    await_interrupted(s);
 }
 
 void cf_shell_run_on_timer(struct cf_shell *s)
@@ -320,6 +335,12 @@ void cf_shell_run_on_timer(struct cf_shell *s)
         interrupt(s);
         break;
     case STAGE_INTERRUPTED:
+        if (cf_clock_now().mono_ns < r->give_up_ns) {
+            if (s->signals_pending == 0 && cf_shell_missed_interrupt(s))
+                send_signal(s, SIGINT);
+            await_interrupted(s);
+            break;
+        }
         r->stage = STAGE_KILLED;
         r->give_up_ns = cf_clock_now().mono_ns + (grace > CF_NS_PER_S ? grace : CF_NS_PER_S);
         send_signal(s, SIGKILL);
@@ -353,8 +374,12 @@ void cf_shell_cancel(struct cf_shell *s)
 int cf_shell_signal(struct cf_shell *s, int signo, struct cf_error *error)
 {
     struct run *r = &s->run;
-    if (!r->active || !r->written || s->ending)
+    if (!r->active && s->terminal.pty != NULL && !s->ending)
+        return cf_shell_terminal_interrupt(s, signo, error);
+    if (!r->active || s->ending)
         return cf_error_set(error, CF_E_NOT_READY, NULL, "no command is running in this session");
+    if (!r->written)
+        return cf_error_set(error, CF_E_NOT_READY, NULL, "the command has not begun yet; try again");
     if (s->terminal.pty != NULL) {
         cf_shell_terminal_signal(s, signo);
         return 0;

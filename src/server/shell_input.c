@@ -137,7 +137,9 @@ int cf_shell_input(struct cf_shell *s, const struct cf_input *input, bool *ret_r
     if (!*ret_open)
         return cf_error_set(error, CF_E_NOT_READING, NULL, !s->run.active ? "no command is running in this session"
                             : s->run.input_open ? "the command's stdin is closed" : "the command was started without \"input\", so its stdin is empty");
-    if (input->len > max || in->queue.len > max - input->len)
+    if (input->len > max)
+        return cf_error_set(error, CF_E_TOO_LARGE, NULL, "the input has %zu bytes, and max_input_bytes is %zu", input->len, max);
+    if (in->queue.len > max - input->len)
         return cf_error_set(error, CF_E_TOO_MANY, NULL, "%zu bytes wait to be read, and max_input_bytes is %zu; try again", in->queue.len, max);
     cf_buf_append(&in->queue, input->data, input->len);
     if (in->queue.failed) {

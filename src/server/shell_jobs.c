@@ -7,6 +7,7 @@
 #include "server/shell_private.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,44 @@ static bool jobs_changed(struct cf_shell *s)
     bool changed = hash != s->jobs;
     s->jobs = hash;
     return changed;
+}
+
+/* The mask of signals that a line of /proc/PID/status gives; 0 when it has none such. */
+static uint64_t mask_of(const char *status, const char *name)
+{
+    const char *line = strstr(status, name);
+    return line != NULL ? strtoull(line + strlen(name), NULL, 16) : 0;
+}
+
+static bool would_die_of_interrupt(int pid)
+{
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    CF_FD_AUTO fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (n <= 0)
+        return false;
+    text[n] = '\0';
+    uint64_t spared = mask_of(text, "\nSigBlk:") | mask_of(text, "\nSigIgn:") | mask_of(text, "\nSigCgt:");
+    return (spared & (UINT64_C(1) << (SIGINT - 1))) == 0 && strstr(text, "\nState:\tZ") == NULL;
+}
+
+bool cf_shell_missed_interrupt(const struct cf_shell *s)
+{
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", s->pid, s->pid);
+    CF_FD_AUTO fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    char *at = text;
+    for (char *end; *at != '\0'; at = end) {
+        long pid = strtol(at, &end, 10);
+        if (end == at)
+            break;
+        if (would_die_of_interrupt((int)pid))
+            return true;
+    }
+    return false;
 }
 
 int64_t cf_shell_jobs_wait_ns(struct cf_shell *s)

@@ -33,9 +33,10 @@ struct run {
     char *stdin_text;                   /* likewise; NULL: none */
     size_t stdin_len;
     bool input_open;
+    bool by_file, stdin_by_file;        /* c and s lie in the shell's folder */
     struct cf_exec *exec;
     int64_t timeout_ns;
-    int64_t give_up_ns;                 /* of STAGE_KILLED */
+    int64_t give_up_ns;                 /* end of STAGE_INTERRUPTED, and of STAGE_KILLED */
     unsigned attempts;                  /* in it, after the first */
     uint64_t since_ticks;
     /* In a terminal: */
@@ -115,6 +116,9 @@ void cf_shell_run_free(struct cf_shell *s);
 uint64_t cf_shell_ticks(void);
 /* How long the next command has to wait, so that what it starts is younger than what the last one left; mostly 0. */
 int64_t cf_shell_jobs_wait_ns(struct cf_shell *s);
+/* Whether a child of the shell is alive that an interrupt would have ended: one that came between its fork and its exec is lost, since it meets
+ * bash's own handler there. */
+bool cf_shell_missed_interrupt(const struct cf_shell *s);
 
 /* Its terminal, the FIFO of its statuses, and what it reads at its start. */
 int cf_shell_terminal_make(struct cf_shell *s, const struct cf_terminal *terminal, struct cf_error *error);
@@ -133,6 +137,10 @@ void cf_shell_terminal_on_timer(struct cf_shell *s);
 void cf_shell_terminal_on_signaled(struct cf_shell *s);
 void cf_shell_terminal_cancel(struct cf_shell *s);
 void cf_shell_terminal_signal(struct cf_shell *s, int signo);
+/* An interrupt has reached what runs in the terminal. */
+void cf_shell_terminal_interrupted(struct cf_shell *s);
+/* While no command runs: to the program that has the terminal. */
+int cf_shell_terminal_interrupt(struct cf_shell *s, int signo, struct cf_error *error);
 
 /* A command of whose input more may come begins with this. False: out of memory. */
 bool cf_shell_input_queue(struct cf_shell *s, const char *data, size_t len);

@@ -152,7 +152,12 @@ static int no_terminal(struct cf_error *error)
 
 int cf_shell_type(struct cf_shell *s, const char *bytes, size_t len, struct cf_error *error)
 {
-    return s->terminal.pty != NULL ? cf_pty_write(s->terminal.pty, bytes, len, error) : no_terminal(error);
+    if (s->terminal.pty == NULL)
+        return no_terminal(error);
+    int code = cf_pty_write(s->terminal.pty, bytes, len, error);
+    if (code == 0 && (memchr(bytes, 'C' & 0x1f, len) != NULL || memchr(bytes, '\\' & 0x1f, len) != NULL))
+        cf_shell_terminal_interrupted(s);
+    return code;
 }
 
 int cf_shell_resize(struct cf_shell *s, unsigned cols, unsigned rows, struct cf_error *error)

@@ -6,11 +6,14 @@
 #include "server/driver_terminal.h"
 #include "server/shell_private.h"
 
+#include <errno.h>
 #include <signal.h>
-#include <unistd.h>
+#include <string.h>
 
 /* Between two signals that say the same. */
 #define AGAIN_NS (50 * CF_NS_PER_MS)
+/* Times that the shell is asked after an interrupt whether the command is still there. */
+#define PROBES 20
 /* From a request until the shell has begun: one at its prompt does so in a millisecond; one that runs what was typed does not. */
 #define BEGIN_NS (2 * CF_NS_PER_S)
 
@@ -184,6 +187,8 @@ void cf_shell_terminal_on_timer(struct cf_shell *s)
     } else if (r->begun && (r->stage == STAGE_KILLED || (due && r->stage == STAGE_INTERRUPTED))) {
         kill_it(s);
     } else {
+        if (r->interrupted && r->stage == STAGE_RUNNING && ++r->attempts >= PROBES)
+            r->interrupted = false;     /* it is still there: it has heeded the interrupt in another way */
         nudge(s);
         arm(s, !r->begun || r->interrupted || r->stage != STAGE_RUNNING);
     }
@@ -203,9 +208,21 @@ void cf_shell_terminal_cancel(struct cf_shell *s)
 }
 
 /* What an interrupt unwound does not say so by itself. */
-void cf_shell_terminal_signal(struct cf_shell *s, int signo)
+void cf_shell_terminal_interrupted(struct cf_shell *s)
 {
     struct cf_error error;
+    struct run *r = &s->run;
+    if (!r->active || !r->begun || r->stage != STAGE_RUNNING)
+        return;
+    r->interrupted = true;
+    r->attempts = 0;
+    (void)write_request(s, CF_DRIVER_TERMINAL_PROBE, "-", "", 0, &error);
+    nudge(s);
+    arm(s, true);
+}
+
+void cf_shell_terminal_signal(struct cf_shell *s, int signo)
+{
     struct run *r = &s->run;
     if (s->terminal.pty == NULL)
         return;
@@ -214,9 +231,15 @@ void cf_shell_terminal_signal(struct cf_shell *s, int signo)
         cf_link_signal(s->host->link, s->key, signo, CF_SCOPE_YOUNG, r->since_ticks);
         return;
     }
-    r->interrupted = true;
     (void)cf_pty_signal(s->terminal.pty, SIGINT);
-    (void)write_request(s, CF_DRIVER_TERMINAL_PROBE, "-", "", 0, &error);
-    nudge(s);
-    arm(s, true);
+    cf_shell_terminal_interrupted(s);
+}
+
+int cf_shell_terminal_interrupt(struct cf_shell *s, int signo, struct cf_error *error)
+{
+    if (signo != SIGINT && signo != SIGQUIT && signo != SIGTSTP)
+        return cf_error_set(error, CF_E_NOT_READY, "signal", "no command is running; what was started in the terminal gets INT, QUIT and TSTP only");
+    if (cf_pty_signal(s->terminal.pty, signo) < 0)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "the terminal does not take the signal: %s", strerror(errno));
+    return 0;
 }

@@ -177,7 +177,7 @@ static void put_end(struct stream *s, struct cf_body_part *part)
     if (e != NULL && lost) {
         bool closed = cf_journal_closed(s->reader.journal);
         cf_jsonw_str(&w, "code", cf_error_name(closed ? CF_E_GONE : CF_E_BUSY));
-        cf_jsonw_str(&w, "message", closed ? "the session ended while the command ran" : CF_NOT_BEGUN);
+        cf_jsonw_str(&w, "message", closed ? CF_SESSION_ENDED : CF_NOT_BEGUN);
     }
     if (lost && tombstone->len > 0)
         cf_jsonw_raw(&w, "session", tombstone->data, tombstone->len);
@@ -234,6 +234,8 @@ static enum cf_body_step output(struct stream *s, struct cf_body_part *part)
         s->comment_due = false;
         return said ? CF_BODY_MORE : CF_BODY_WAIT;
     }
+    if (s->form->put == put_raw && s->spec.exec != NULL && s->spec.exec->lost)
+        return CF_BODY_ABORT;           /* the session ended under the command, so this is not all of it */
     s->phase = PHASE_OVER;
     if (over && s->spec.follow)
         put_end(s, part);

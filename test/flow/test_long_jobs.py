@@ -16,7 +16,7 @@ from streamclient import collect
 from tap import case
 
 EXEC_FIELDS = {"exec", "state", "command", "started_at", "duration_ms", "exit_code", "timed_out", "cancelled", "cwd", "stdout_bytes", "stderr_bytes",
-               "late_bytes", "shell_left", "session_state"}
+               "late_bytes", "shell_left", "session_state", "lost"}
 UNTIL_GO = "until [ -e go ]; do sleep 0.02; done"
 SOON = 5                                # seconds: less than a wait that was in vain, also on a busy machine
 
