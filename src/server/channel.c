@@ -158,14 +158,14 @@ static void pair_free(struct cf_channel *c, struct pair *p)
     (void)unlinkat(c->dir_fd, err, 0);
 }
 
-/* A FIFO that the shell can open, and its read end. */
-static int fifo_open(struct cf_channel *c, const char *name)
+/* A FIFO that the shell can open, and our end of it, which `mode` says. */
+static int fifo_make(struct cf_channel *c, const char *name, int mode)
 {
     if (mkfifoat(c->dir_fd, name, 0600) < 0)
         return -1;
     if (c->uid != geteuid() && fchownat(c->dir_fd, name, c->uid, c->gid, AT_SYMLINK_NOFOLLOW) < 0)
         return -1;
-    return openat(c->dir_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    return openat(c->dir_fd, name, mode | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 }
 
 static int stream_open(struct cf_channel *c, struct stream *s, enum cf_stream stream, unsigned number)
@@ -175,7 +175,7 @@ static int stream_open(struct cf_channel *c, struct stream *s, enum cf_stream st
     s->channel = c;
     s->origin.stream = stream;
     s->paced = (struct cf_paced){ .resume = resume, .arg = s };
-    s->fd = fifo_open(c, name);
+    s->fd = fifo_make(c, name, O_RDONLY);
     if (s->fd < 0)
         return -1;
     s->event = event_new(c->loop, s->fd, EV_READ | EV_PERSIST | EV_ET, on_stream, s);
@@ -365,7 +365,7 @@ int cf_channel_make_input(struct cf_channel *c, const char *name, int *ret_write
 {
     (void)unlinkat(c->dir_fd, name, 0);
     *ret_write_fd = -1;
-    *ret_read_fd = fifo_open(c, name);
+    *ret_read_fd = fifo_make(c, name, O_RDONLY);
     if (*ret_read_fd >= 0)
         *ret_write_fd = openat(c->dir_fd, name, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     if (*ret_write_fd >= 0)
@@ -373,6 +373,21 @@ int cf_channel_make_input(struct cf_channel *c, const char *name, int *ret_write
     int saved = errno;
     cf_fd_close(ret_read_fd);
     return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot make the input pipe in %s: %s", c->path, strerror(saved));
+}
+
+int cf_channel_make_fifo(struct cf_channel *c, const char *name, int *ret_fd, int *ret_read_fd, struct cf_error *error)
+{
+    int fd = fifo_make(c, name, O_RDWR);
+    int read_fd = fd >= 0 && ret_read_fd != NULL ? openat(c->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (fd < 0 || (ret_read_fd != NULL && read_fd < 0)) {
+        int saved = errno;
+        cf_fd_close(&fd);
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot make the FIFO %s in %s: %s", name, c->path, strerror(saved));
+    }
+    *ret_fd = fd;
+    if (ret_read_fd != NULL)
+        *ret_read_fd = read_fd;
+    return 0;
 }
 
 void cf_channel_remove(struct cf_channel *c, const char *name)

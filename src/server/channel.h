@@ -45,6 +45,9 @@ int cf_channel_finish(struct cf_channel *channel, struct cf_error *error);
 int cf_channel_write_file(struct cf_channel *channel, const char *name, const char *data, size_t len, struct cf_error *error);
 /* Makes the FIFO `name` and opens it for writing (non-blocking); until *ret_read_fd is closed nobody has to read from it. */
 int cf_channel_make_input(struct cf_channel *channel, const char *name, int *ret_write_fd, int *ret_read_fd, struct cf_error *error);
+/* Makes the FIFO `name` and opens it (non-blocking) for both, so that what is in it stays whoever else has it open; closing it is
+ * the end of input for who reads.  ret_read_fd: NULL, or a blocking read end for a shell. */
+int cf_channel_make_fifo(struct cf_channel *channel, const char *name, int *ret_fd, int *ret_read_fd, struct cf_error *error);
 /* Removes a name from the folder. */
 void cf_channel_remove(struct cf_channel *channel, const char *name);
 

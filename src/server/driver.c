@@ -2,10 +2,13 @@
 #include "server/driver.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+
+#define FILLERS 8
 
 int cf_driver_token(char *token)
 {
@@ -30,37 +33,85 @@ void cf_driver_quote(struct cf_buf *out, const char *text)
     cf_buf_putc(out, '\'');
 }
 
+/* The line's redirections save the descriptors that bash gets back when something unwinds the loop, from 10 upwards where
+ * commands may have theirs: eight fillers before them, which the loop closes, move them to 18 and the next ones. */
+static void put_entry(struct cf_buf *out, const char *word, const char *driver_path, bool fill)
+{
+    cf_buf_printf(out, "\\%s. ", word);
+    cf_driver_quote(out, driver_path);
+    for (int i = 0; fill && i < FILLERS; i++)
+        cf_buf_printf(out, " {__cf_x[%d]}<&0", i);
+    cf_buf_puts(out, " </dev/null >/dev/null 2>/dev/null");
+}
+
 void cf_driver_spare(struct cf_buf *out, const char *driver_path)
 {
-    cf_buf_puts(out, "\\builtin . ");
-    cf_driver_quote(out, driver_path);
-    cf_buf_putc(out, '\n');
+    /* By another word in case a function has the first one's name, and without fillers in case `ulimit -n` forbids them.  Twice
+     * stdout: only an open descriptor is saved, and a command may have closed it. */
+    put_entry(out, "builtin ", driver_path, true);
+    cf_buf_puts(out, " >/dev/null; ");
+    put_entry(out, "", driver_path, true);
+    cf_buf_puts(out, " >/dev/null; ");
+    put_entry(out, "", driver_path, false);
+    cf_buf_puts(out, " >/dev/null\n");
 }
 
 void cf_driver_boot(struct cf_buf *out, const char *driver_path, const char *folder, const char *token, const char *late)
 {
     /* History off and empty (this line was in it already), since a "!" in a command means itself; aliases stay on, as an
      * interactive bash has them, and an exec that fails does not end it, which it would in a sourced file. */
-    cf_buf_puts(out, "shopt -s execfail; set +o history +H; history -c; unset HISTFILE; __cf_status() { return \"$1\"; }; __cf_d=");
+    cf_buf_puts(out, "shopt -s execfail; set +o history +H; history -c; unset HISTFILE; __cf_enter() { return 1; }; __cf_d=");
     cf_driver_quote(out, folder);
-    cf_buf_printf(out, "; __cf_t=%s; readonly __cf_d __cf_t; __cf_b=go; __cf_l=", token);
+    cf_buf_puts(out, "; __cf_f=");
+    cf_driver_quote(out, driver_path);
+    cf_buf_printf(out, "; __cf_t=%s; readonly __cf_d __cf_f __cf_t; __cf_k= __cf_o= __cf_q= __cf_l=", token);
     cf_driver_quote(out, late);
+    cf_buf_puts(out, "; exec");
+    for (int i = 0; i < FILLERS; i++)
+        cf_buf_printf(out, " %d<&0", 10 + i);
+    cf_buf_puts(out, "; __cf_x=(");
+    for (int i = 0; i < FILLERS; i++)
+        cf_buf_printf(out, "%d ", 10 + i);
+    cf_buf_puts(out, ")\n");
+    put_entry(out, "builtin ", driver_path, false);
     cf_buf_putc(out, '\n');
-    cf_driver_spare(out, driver_path);
     cf_driver_spare(out, driver_path);
 }
 
-void cf_driver_request(struct cf_buf *out, const char *token, size_t len, unsigned pair, char input)
+char cf_driver_kind(const char *text, size_t len)
 {
+    size_t i = 0;
     if (len > CF_DRIVER_INLINE_MAX)
-        cf_buf_printf(out, "%s f %u %c\n", token, pair, input);
-    else
-        cf_buf_printf(out, "%s %zu %u %c\n", token, len, pair, input);
+        return CF_DRIVER_TEXT_FILE;
+    while (i < len && (unsigned char)text[i] < 0x80)
+        i++;
+    /* Of what is not ASCII, `read -N` counts characters where the user's locale has such: it goes by `read -d`, a byte a system call. */
+    return i == len ? CF_DRIVER_TEXT_ASCII : len > CF_DRIVER_BYTES_MAX ? CF_DRIVER_TEXT_FILE : CF_DRIVER_TEXT_BYTES;
+}
+
+/* A line of CF_DRIVER_HEADER bytes, blank behind `text`. */
+static void put_header(struct cf_buf *out, const char *text)
+{
+    cf_buf_puts(out, text);
+    for (size_t len = strlen(text); len < CF_DRIVER_HEADER - 1; len++)
+        cf_buf_putc(out, ' ');
+    cf_buf_putc(out, '\n');
+}
+
+void cf_driver_request(struct cf_buf *out, const char *token, char kind, size_t len, unsigned pair, char input)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%s %c%c %04zu %u", token, input, kind, kind == CF_DRIVER_TEXT_FILE ? 0 : len, pair);
+    put_header(out, text);
 }
 
 void cf_driver_probe(struct cf_buf *out, const char *token, unsigned number)
 {
-    cf_buf_printf(out, "\n\n\n\n%s p %u\n", token, number);
+    char text[64];
+    for (int i = 0; i < CF_DRIVER_HEADER; i++)
+        cf_buf_putc(out, '\n');
+    snprintf(text, sizeof text, "%s p- %u", token, number);
+    put_header(out, text);
 }
 
 int cf_driver_parse(const char *text, struct cf_driver_status *ret)

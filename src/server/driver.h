@@ -6,12 +6,16 @@
 
 #include <stddef.h>
 
-#define CF_DRIVER_REQUEST_FD 18         /* as driver.bash has them */
-#define CF_DRIVER_STATUS_FD 19
+/* FIFOs in the shell's folder, as driver.bash has them: requests, statuses, and what the shell has for standard input. */
+#define CF_DRIVER_REQUESTS "q"
+#define CF_DRIVER_STATUSES "t"
+#define CF_DRIVER_BOOT "b"
 #define CF_DRIVER_TOKEN 9               /* 8 characters of 6 random bits, and NUL; the shell reads a byte a system call */
 /* Longer text goes by file: a request of at most PIPE_BUF (4096) bytes goes whole or not at all, and fits even the
  * pipe of two pages that a user gets who has many (fs.pipe-user-pages-soft: beside some 200 sessions). */
 #define CF_DRIVER_INLINE_MAX 4000
+#define CF_DRIVER_BYTES_MAX 256
+#define CF_DRIVER_HEADER 32
 
 /* The text of driver.bash. */
 const char *cf_driver_text(void);
@@ -37,8 +41,15 @@ void cf_driver_spare(struct cf_buf *out, const char *driver_path);
 #define CF_DRIVER_INPUT_FILE 's'
 #define CF_DRIVER_INPUT_FIFO 'i'
 
-/* Appends the header of a request for text of `len` bytes that prints to `pair` and reads `input` (CF_DRIVER_INPUT_*). */
-void cf_driver_request(struct cf_buf *out, const char *token, size_t len, unsigned pair, char input);
+/* How a request's text comes: right behind the header; the same with a NUL at its end; in the file `c`, which is written before. */
+#define CF_DRIVER_TEXT_ASCII 'a'
+#define CF_DRIVER_TEXT_BYTES 'b'
+#define CF_DRIVER_TEXT_FILE 'f'
+char cf_driver_kind(const char *text, size_t len);
+
+/* Appends the header of a request for text of `len` bytes and of a kind (CF_DRIVER_TEXT_*), which prints to `pair` and reads
+ * `input` (CF_DRIVER_INPUT_*).  Always CF_DRIVER_HEADER bytes. */
+void cf_driver_request(struct cf_buf *out, const char *token, char kind, size_t len, unsigned pair, char input);
 /* Appends a question that the loop answers with P `number`, behind newlines which end whatever an interrupt left. */
 void cf_driver_probe(struct cf_buf *out, const char *token, unsigned number);
 /* Reads one status without its NUL.  0, or -1 when it is none. */

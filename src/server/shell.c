@@ -90,7 +90,7 @@ static void become_ready(struct cf_shell *s)
     cf_shell_run_begin(s);
 }
 
-/* What does not have the token in it was written by a command that got hold of bash's own copy of the descriptor. */
+/* What does not have the token in it was written by a command that opened the FIFO itself. */
 static void on_status_text(struct cf_shell *s, const char *text)
 {
     struct cf_driver_status status;
@@ -149,29 +149,15 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         cf_shell_run_on_timer(s);
 }
 
-/* The three pipes: the spare lines on standard input, requests, statuses.  The leader's ends wait in `theirs`. */
-static int open_pipes(struct cf_shell *s, struct cf_error *error)
+/* FIFOs, since a command may close whatever the shell has open: the driver finds them again by their names. */
+static int open_fifos(struct cf_shell *s, struct cf_error *error)
 {
-    int pipes[3][2];
-    for (int i = 0; i < 3; i++)
-        if (pipe2(pipes[i], O_CLOEXEC) < 0) {
-            int saved = errno;
-            while (i-- > 0) {
-                cf_fd_close(&pipes[i][0]);
-                cf_fd_close(&pipes[i][1]);
-            }
-            return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot make the shell's pipes: %s", strerror(saved));
-        }
-    s->boot_fd = pipes[0][1];
-    s->request_fd = pipes[1][1];
-    s->status_fd = pipes[2][0];
-    s->theirs[0] = pipes[0][0];
-    s->theirs[1] = pipes[1][0];
-    s->theirs[2] = pipes[2][1];
-    (void)cf_fd_nonblock(s->boot_fd);
-    (void)cf_fd_nonblock(s->request_fd);
-    (void)cf_fd_nonblock(s->status_fd);
-    return 0;
+    int code = cf_channel_make_fifo(s->channel, CF_DRIVER_BOOT, &s->boot_fd, &s->theirs[0], error);
+    if (code == 0)
+        code = cf_channel_make_fifo(s->channel, CF_DRIVER_REQUESTS, &s->request_fd, NULL, error);
+    if (code == 0)
+        code = cf_channel_make_fifo(s->channel, CF_DRIVER_STATUSES, &s->status_fd, NULL, error);
+    return code;
 }
 
 static int open_events(struct cf_shell *s, struct cf_error *error)
@@ -193,9 +179,9 @@ static int say_boot(struct cf_shell *s, struct cf_error *error)
     return written ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "cannot write to the shell");
 }
 
-static int make_pipes(struct cf_shell *s, struct cf_error *error)
+static int make_fifos(struct cf_shell *s, struct cf_error *error)
 {
-    int code = open_pipes(s, error);
+    int code = open_fifos(s, error);
     return code != 0 ? code : say_boot(s, error);
 }
 
@@ -213,7 +199,7 @@ int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, 
     cf_buf_init(&s->status, CF_STATUS_MAX);
     int code = cf_driver_token(s->token) == 0 ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
     if (code == 0)
-        code = terminal != NULL ? cf_shell_terminal_make(s, terminal, error) : make_pipes(s, error);
+        code = terminal != NULL ? cf_shell_terminal_make(s, terminal, error) : make_fifos(s, error);
     if (code == 0)
         code = open_events(s, error);
     if (code != 0)
@@ -232,9 +218,9 @@ static void close_theirs(struct cf_shell *s)
 int cf_shell_launch(struct cf_shell *s, uint64_t key, int cwd_fd, const struct cf_shell_events *events, void *arg,
                     struct cf_error *error)
 {
-    static const int32_t targets[] = { 0, CF_DRIVER_REQUEST_FD, CF_DRIVER_STATUS_FD };
+    static const int32_t targets[] = { 0 };
     struct cf_link_spawn what = { .key = key, .cwd_fd = cwd_fd, .args = &s->host->args, .fds = s->theirs, .targets = targets,
-                                  .fd_count = 3, .lease_ms = s->host->settings->lease / CF_NS_PER_MS };
+                                  .fd_count = 1, .lease_ms = s->host->settings->lease / CF_NS_PER_MS };
     int code = s->terminal.pty != NULL ? cf_shell_terminal_launch(s, &what, error) : cf_link_spawn(s->host->link, &what, error);
     if (code != 0)
         return code;

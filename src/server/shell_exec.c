@@ -42,13 +42,15 @@ static int write_request(struct cf_shell *s, const char *text, size_t len, char 
 {
     struct cf_buf header;
     cf_buf_init(&header, 128);
-    cf_driver_request(&header, s->token, len, cf_channel_pair(s->channel), mode);
-    bool by_file = len > CF_DRIVER_INLINE_MAX;
+    char kind = cf_driver_kind(text, len);
+    cf_driver_request(&header, s->token, kind, len, cf_channel_pair(s->channel), mode);
+    bool by_file = kind == CF_DRIVER_TEXT_FILE;
     int code = by_file ? cf_channel_write_file(s->channel, "c", text, len, error) : 0;
     if (code == 0) {
         /* writev(2) only reads what an iovec names, whatever its type says. */
-        struct iovec parts[2] = { { header.data, header.len }, { (void *)(uintptr_t)text, len } };
-        ssize_t want = (ssize_t)(header.len + (by_file ? 0 : len));
+        size_t inline_len = by_file ? 0 : len + (kind == CF_DRIVER_TEXT_BYTES ? 1 : 0);
+        struct iovec parts[2] = { { header.data, header.len }, { (void *)(uintptr_t)text, inline_len } };
+        ssize_t want = (ssize_t)(header.len + inline_len);
         if (s->request_fd < 0 || writev(s->request_fd, parts, by_file ? 1 : 2) != want)
             code = cf_error_set(error, CF_E_SHELL_DIED, NULL, "the shell does not take commands any more");
     }
