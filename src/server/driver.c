@@ -59,8 +59,8 @@ void cf_driver_spare(struct cf_buf *out, const char *driver_path)
 void cf_driver_boot(struct cf_buf *out, const char *driver_path, const char *folder, const char *token, const char *late)
 {
     /* History off and empty (this line was in it already), since a "!" in a command means itself; aliases stay on, as an
-     * interactive bash has them, and an exec that fails does not end it, which it would in a sourced file. */
-    cf_buf_puts(out, "shopt -s execfail; set +o history +H; history -c; unset HISTFILE; __cf_enter() { return 1; }; __cf_d=");
+     * interactive bash has them. */
+    cf_buf_puts(out, "set +o history +H; history -c; unset HISTFILE; __cf_enter() { return 1; }; __cf_d=");
     cf_driver_quote(out, folder);
     cf_buf_puts(out, "; __cf_f=");
     cf_driver_quote(out, driver_path);

@@ -23,7 +23,6 @@
 # foreground dies of SIGINT inside of a sourced file.  That unwinds all, readline too, which goes on to believe that its signal
 # handlers and the terminal's modes are as it left them.  SIGTTIN is one that it handles by setting up both anew.
 \builtin unset PROMPT_COMMAND HISTFILE
-\builtin shopt -s execfail
 \builtin mapfile -d '' -t -u 19 __cf_v
 \exec 19<&-
 __cf_d=${__cf_v[0]} __cf_t=${__cf_v[1]} __cf_b=${__cf_v[2]} __cf_l=${__cf_v[3]}
