@@ -81,7 +81,7 @@ __cf_leave() {
 # True when there is a command to begin.
 __cf_enter() {
     __cf_fix
-    \builtin local __cf_w=
+    \builtin local __cf_w= __cf_x
     __cf_where
     if [[ $__cf_w == busy ]]; then
         __cf_z=1
@@ -101,7 +101,14 @@ __cf_enter() {
     fi
     __cf_n=${__cf_h[2]}
     case ${__cf_w:-idle}${__cf_h[1]} in
-    idlex) \builtin return 0 ;;
+    idlex)
+        # In the middle of what is typed over several lines (an array, a case, a [[) bash is within that for what it reads here as
+        # well, until it has read the end of one.  After the trap it is there again.  A mistake would do, too, but ends bash
+        # in the middle of a here document.
+        \builtin eval '__cf_x=()
+[[ x ]]' || \builtin return 0
+        \builtin return 0
+        ;;
     runk) __cf_leave ;;
     run*) __cf_say B 0 ;;
     *) \builtin printf '%s P %s\0' "$__cf_t" "$__cf_n" >"$__cf_d/r" ;;
