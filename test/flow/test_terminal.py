@@ -30,7 +30,7 @@ def wait_alive(t, count, name="sleep"):
             except OSError:
                 pass
         return len(found) == count
-    harness.wait_for(running, f"{count} of {name} run")
+    harness.wait_for(running, f"{count} of {name} run: {t.server.processes()}")
 
 
 # ---- what a person has
@@ -323,7 +323,7 @@ def _():
                                      ("if true\r", "then echo then; fi\r", "then"), ("for i\r", "in 1; do echo for; done\r", "for"),
                                      ("{ echo one\r", "}\r", "one"), ("true &&\r", "echo and\r", "and"), ("((1 +\r", "2)) && echo $?\r", "0"),
                                      ("g()\r", "{ echo g; }; g\r", "g"), ("echo back\\\r", "slash\r", "backslash")):
-            beside(t, v, before, rest, answer, "> two" if "two" in before else "> ")
+            beside(t, v, before, rest, answer, before.replace("\r", "\r\n\r> "))
     t.end()
 
 
