@@ -17,13 +17,19 @@
 /* From a request until the shell has begun: one at its prompt does so in a millisecond; one that runs what was typed does not. */
 #define BEGIN_NS (2 * CF_NS_PER_S)
 
-static void nudge(struct cf_shell *s)
+static void send_signal(struct cf_shell *s, int signo)
 {
-    static const int signals[] = { SIGURG, SIGWINCH };
-    for (size_t i = 0; i < 2; i++) {
-        s->signals_pending++;
-        cf_link_signal(s->host->link, s->key, signals[i], CF_SCOPE_LEADER, 0);
-    }
+    s->signals_pending++;
+    cf_link_signal(s->host->link, s->key, signo, CF_SCOPE_LEADER, 0);
+}
+
+/* bash has system calls go on after SIGWINCH, and its trap sends SIGURG. After SIGURG they fail with EINTR, which would break off what
+ * is being printed by a builtin that was typed: so that is for when the first was no use. */
+static void nudge(struct cf_shell *s, bool again)
+{
+    if (again)
+        send_signal(s, SIGURG);
+    send_signal(s, SIGWINCH);
 }
 
 static int write_request(struct cf_shell *s, enum cf_driver_terminal_kind kind, const char *input, const char *text, size_t len,
@@ -70,7 +76,7 @@ int cf_shell_terminal_exec(struct cf_shell *s, char mode, struct cf_error *error
         return code;
     r->request = s->terminal.requests;
     r->until_ns = cf_clock_now().mono_ns + BEGIN_NS;
-    nudge(s);
+    nudge(s, false);
     arm(s, true);
     return 0;
 }
@@ -149,7 +155,7 @@ static void interrupt(struct cf_shell *s)
     r->until_ns = cf_clock_now().mono_ns + s->host->settings->exec_kill_grace;
     (void)cf_pty_signal(s->terminal.pty, SIGINT);
     (void)write_request(s, CF_DRIVER_TERMINAL_LEAVE, "-", "", 0, &error);   /* no memory or place: the kill comes */
-    nudge(s);
+    nudge(s, true);
     arm(s, true);
 }
 
@@ -168,7 +174,7 @@ static void kill_it(struct cf_shell *s)
     s->signals_pending++;
     cf_link_signal(s->host->link, s->key, SIGKILL, CF_SCOPE_YOUNG, r->since_ticks);
     (void)cf_pty_signal(s->terminal.pty, SIGINT);
-    nudge(s);
+    nudge(s, true);
     arm(s, true);
 }
 
@@ -189,7 +195,7 @@ void cf_shell_terminal_on_timer(struct cf_shell *s)
     } else {
         if (r->interrupted && r->stage == STAGE_RUNNING && ++r->attempts >= PROBES)
             r->interrupted = false;     /* it is still there: it has heeded the interrupt in another way */
-        nudge(s);
+        nudge(s, true);
         arm(s, !r->begun || r->interrupted || r->stage != STAGE_RUNNING);
     }
 }
@@ -217,7 +223,7 @@ void cf_shell_terminal_interrupted(struct cf_shell *s)
     r->interrupted = true;
     r->attempts = 0;
     (void)write_request(s, CF_DRIVER_TERMINAL_PROBE, "-", "", 0, &error);
-    nudge(s);
+    nudge(s, true);
     arm(s, true);
 }
 

@@ -9,12 +9,13 @@
 #       TOKEN S CODE PWD   it ended                    TOKEN R CODE PWD   it is gone without an end: an interrupt unwound it
 #       TOKEN P NUMBER     answer to request NUMBER of another kind than x, when no command runs
 #   a   a FIFO for answers, a line each: "g NUMBER" or "n NUMBER" (go, or no) to the B of request NUMBER, "g NUMBER" to its S
-# Whoever has written a request sends SIGURG and then SIGWINCH to the shell.  KIND is x: run TEXT; k: leave the command that runs;
-# p: say whether one runs.  A request with the number of the one before is none.
+# Whoever has written a request sends SIGWINCH to the shell, and, while it does not answer, SIGURG and SIGWINCH again.  KIND is
+# x: run TEXT; k: leave the command that runs; p: say whether one runs.  A request with the number of the one before is none.
 #
 # Two signals, because the trap of SIGURG does the work (nothing else uses that signal, and who removes the trap is not killed by
 # it), but while readline waits for a key, bash looks for traps only when readline has handled a signal itself. SIGWINCH is the one
-# that it handles without a trace on the screen or in the line; its trap is there for that alone.
+# that it handles without a trace on the screen or in the line; its trap sends SIGURG, and that one's runs within.  Mostly SIGWINCH is
+# enough: bash has system calls go on after it, but not after SIGURG, where a builtin that prints just then would say EINTR.
 #
 # Answers, because a job that a signal ended makes bash give the terminal the modes that it had before readline took it. Only who
 # has its other end can put that right in time, so bash waits until it is done.
@@ -28,8 +29,10 @@
 __cf_d=${__cf_v[0]} __cf_t=${__cf_v[1]} __cf_b=${__cf_v[2]} __cf_l=${__cf_v[3]}
 \builtin readonly __cf_d __cf_t __cf_b
 # a: number of the command that runs; n: of the last request; z: a request came at a bad time; q, u: $? and $_ of who typed last;
-# s, e: $? and $_ for the next command; m: prompt at which they were
-__cf_a= __cf_n= __cf_z= __cf_q=0 __cf_u= __cf_s=0 __cf_e= __cf_m= __cf_p='\#' __cf_v=()
+# s, e: $? and $_ for the next command; m: prompt at which they were; k, c: $? and $_ before the trap of SIGWINCH, within that
+__cf_k= __cf_c= __cf_a= __cf_n= __cf_z= __cf_q=0 __cf_u= __cf_s=0 __cf_e= __cf_m= __cf_p='\#' __cf_v=()
+
+__cf_keep() { __cf_k=$1 __cf_c=$2; }
 
 __cf_status() { \builtin return "$1"; }
 
@@ -79,7 +82,13 @@ __cf_leave() {
 }
 
 # True when there is a command to begin.
+# In the middle of what is typed over several lines (an array, a case, a [[) bash is within that for what it reads here as well, until
+# it has read the end of one; after the trap it is there again.  A mistake would do, too, but ends bash in a here document.
 __cf_enter() {
+    if [[ -n $__cf_k ]]; then
+        \builtin set -- "$1" "$__cf_c"
+        __cf_k=
+    fi
     __cf_fix
     \builtin local __cf_w= __cf_x
     __cf_where
@@ -102,11 +111,8 @@ __cf_enter() {
     __cf_n=${__cf_h[2]}
     case ${__cf_w:-idle}${__cf_h[1]} in
     idlex)
-        # In the middle of what is typed over several lines (an array, a case, a [[) bash is within that for what it reads here as
-        # well, until it has read the end of one.  After the trap it is there again.  A mistake would do, too, but ends bash
-        # in the middle of a here document.
         \builtin eval '__cf_x=()
-[[ x ]]' || \builtin return 0
+[[ x ]]' || \builtin :
         \builtin return 0
         ;;
     runk) __cf_leave ;;
@@ -154,12 +160,15 @@ __cf_done() {
     fi
     [[ -z $__cf_w && -n $__cf_z ]]
 }
-\builtin readonly -f __cf_status __cf_say __cf_hear __cf_where __cf_fix __cf_leave __cf_enter __cf_begin __cf_open __cf_done
+\builtin readonly -f __cf_keep __cf_status __cf_say __cf_hear __cf_where __cf_fix __cf_leave __cf_enter __cf_begin __cf_open __cf_done
 
 \builtin trap ' ' TTIN
-# No reserved word in these: in the middle of a here document bash does not know one at the beginning of a trap.
-\builtin trap '\builtin kill -URG "$$" >/dev/null 2>&1' WINCH
-\builtin trap '\__cf_enter "$?" "$_" >/dev/null 2>&1 && \builtin . "$__cf_b" >/dev/null 2>&1
+# Neither a reserved word nor an assignment at their beginning: in the middle of a here document or of an array bash knows none there.
+\builtin trap '\__cf_keep "$?" "$_"
+\builtin kill -URG "$$" >/dev/null 2>&1
+\__cf_keep "" "$__cf_c"
+\builtin : "$__cf_c"' WINCH
+\builtin trap '\__cf_enter "${__cf_k:-$?}" "$_" >/dev/null 2>&1 && \builtin . "$__cf_b" >/dev/null 2>&1
 \__cf_done "$?" "$_" >/dev/null 2>&1 && \builtin kill -URG "$$" >/dev/null 2>&1
 \builtin : "$__cf_u"' URG
 PS1='\u@\h:\w\$ '
