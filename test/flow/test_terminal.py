@@ -7,6 +7,7 @@ import os
 import pwd
 import tempfile
 import threading
+import time
 
 import harness
 from sessions import run_cases
@@ -40,6 +41,14 @@ def wait_sleeping(t, count):
         harness.wait_for(look, "")
     except AssertionError:
         raise AssertionError(f"{count} processes sleep: {found}, {t.get('execs')['execs'][-1:]}") from None
+
+
+def wait_older(pid):
+    """Waits until a command that begins now is certainly younger than this process: times of start are in ticks of 10 ms."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+        started = int(stat.read().rsplit(")", 1)[1].split()[19])
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+    harness.wait_for(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) > (started + 1) * tick, "a tick has passed")
 
 
 # ---- what a person has
@@ -439,6 +448,8 @@ def _():
     with t.attach() as v:
         v.at_prompt()
         v.ask("sleep 2000 &")
+        wait_sleeping(t, 1)
+        wait_older(*sleeping(t))
         for command in ("sleep 1000", "while :; do :; done", "trap '' INT; sleep 1000"):
             number = t.detach(f"(: >begun); {command}")
             t.wait_file("begun")
