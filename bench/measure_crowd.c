@@ -11,7 +11,7 @@
 
 #define CROWD 100
 #define FLOODERS 16
-/* What a quiet session's 99th percentile is to its median on a machine that does nothing else: 1.5 to 2.5. */
+/* What a quiet session's 99th percentile is to its median on a machine that does little else: 1.3 to 2.5. */
 #define BUSY_RATIO 4
 #define REQUEST_MAX 1024
 
