@@ -1,8 +1,6 @@
 /* driver_terminal.c: composing requests for a shell that has a terminal. */
 #include "server/driver_terminal.h"
 
-#include "server/driver.h"
-
 #include <string.h>
 
 /* Everything is read by `mapfile -d ''`, which cares neither for IFS nor for the locale nor for what a variable is. */
@@ -13,8 +11,13 @@ static void add(struct cf_buf *out, const char *record)
 
 void cf_driver_terminal_variable(struct cf_buf *out, const char *terminal_path)
 {
-    cf_buf_puts(out, "PROMPT_COMMAND=\\builtin . ");
-    cf_driver_quote(out, terminal_path);
+    /* bash expands it as it would within double quotes. */
+    cf_buf_puts(out, "ENV=");
+    for (; *terminal_path != '\0'; terminal_path++) {
+        if (strchr("\\\"$`", *terminal_path) != NULL)
+            cf_buf_putc(out, '\\');
+        cf_buf_putc(out, *terminal_path);
+    }
 }
 
 void cf_driver_terminal_boot(struct cf_buf *out, const char *folder, const char *token, const char *run_path, const char *late)

@@ -23,7 +23,10 @@ enum cf_driver_terminal_kind { CF_DRIVER_TERMINAL_EXEC = 'x', CF_DRIVER_TERMINAL
 const char *cf_driver_terminal_text(void);
 const char *cf_driver_terminal_run_text(void);
 
-/* Appends the variable, with its name, by which an interactive bash sources terminal.bash before its first prompt. */
+/* The options of the bash, behind its path and before the NULL. */
+#define CF_DRIVER_TERMINAL_OPTIONS "--norc", "--noprofile", "--posix", "-i"
+
+/* Appends the variable, with its name, by which that bash sources terminal.bash as it starts. */
 void cf_driver_terminal_variable(struct cf_buf *out, const char *terminal_path);
 /* Appends what the shell reads once from its boot descriptor.  `late` is bash text that it runs before its first status. */
 void cf_driver_terminal_boot(struct cf_buf *out, const char *folder, const char *token, const char *run_path, const char *late);

@@ -67,11 +67,11 @@ static int make_args(struct cf_shell *s, struct cf_error *error)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     }
     for (size_t i = 0; i < count; i++)
-        if (strncmp(s->host->env[i], "TERM=", 5) != 0 && strncmp(s->host->env[i], "PROMPT_COMMAND=", 15) != 0)
+        if (strncmp(s->host->env[i], "TERM=", 5) != 0 && strncmp(s->host->env[i], "ENV=", 4) != 0)
             env[kept++] = s->host->env[i];
     env[kept++] = "TERM=xterm-256color";
     env[kept++] = variable.data;
-    const char *argv[] = { s->host->settings->shell, "--norc", "--noprofile", "-i", NULL };
+    const char *argv[] = { s->host->settings->shell, CF_DRIVER_TERMINAL_OPTIONS, NULL };
     int code = cf_link_args_make(argv, env, &s->terminal.args, error);
     free(env);
     cf_buf_free(&variable);

@@ -1,5 +1,8 @@
-# terminal.bash: commands beside what a person types; sourced by the interactive bash of a session with a terminal, before its
-# first prompt, through PROMPT_COMMAND in its environment.
+# terminal.bash: commands beside what a person types; sourced by the interactive bash of a session with a terminal as it starts.
+#
+# That bash is `bash --norc --noprofile --posix -i`, which reads the file that ENV names and no other (with --rcfile some read
+# one of the system's before; and a bash whose first command comes from PROMPT_COMMAND never has a PIPESTATUS again). What posix
+# mode has set is put back at once.
 #
 # Descriptor 19 gives, each with a NUL behind it: the session's folder, a token, the path of terminal_run.bash, and text to run
 # once, before the first status: the locale's variables and those of the session.  In the folder are
@@ -23,16 +26,25 @@
 # Leaving a command needs an interrupt, and readline keeps those from bash; but bash makes one of its own when a job in its
 # foreground dies of SIGINT inside of a sourced file.  That unwinds all, readline too, which goes on to believe that its signal
 # handlers and the terminal's modes are as it left them.  SIGTTIN is one that it handles by setting up both anew.
-\builtin unset PROMPT_COMMAND HISTFILE
+set +o posix
+shopt -u inherit_errexit
+unset ENV HISTFILE
+MAILCHECK=60
 \builtin mapfile -d '' -t -u 19 __cf_v
-\exec 19<&-
+exec 19<&-
 __cf_d=${__cf_v[0]} __cf_t=${__cf_v[1]} __cf_b=${__cf_v[2]} __cf_l=${__cf_v[3]}
 \builtin readonly __cf_d __cf_t __cf_b
 # a: number of the command that runs; n: of the last request; z: a request came at a bad time; q, u: $? and $_ of who typed last;
-# s, e: $? and $_ for the next command; m: prompt at which they were; k, c: $? and $_ before the trap of SIGWINCH, within that
-__cf_k= __cf_c= __cf_a= __cf_n= __cf_z= __cf_q=0 __cf_u= __cf_s=0 __cf_e= __cf_m= __cf_p='\#' __cf_v=()
+# s, e: $? and $_ for the next command; m: prompt at which they were; k, c: $? and $_ before the trap of SIGWINCH, within that;
+# j: readline is not as it believes; f: descriptors of the terminal
+__cf_k= __cf_c= __cf_a= __cf_n= __cf_z= __cf_j= __cf_q=0 __cf_u= __cf_s=0 __cf_e= __cf_m= __cf_p='\#' __cf_v=() __cf_f=()
 
 __cf_keep() { __cf_k=$1 __cf_c=$2; }
+
+# The trap of SIGWINCH that comes while a command runs is there to be over before the command waits for something.
+__cf_idle() { [[ -z $__cf_a ]]; }
+
+__cf_back() { __cf_j=; }
 
 __cf_status() { \builtin return "$1"; }
 
@@ -58,7 +70,8 @@ __cf_where() {
 
 # A function of the user's with that name would take the place of every builtin here.
 __cf_fix() {
-    \builtin local __cf_x=
+    \builtin local __cf_x
+    __cf_x=
     \builtin printf -v __cf_x %s "$__cf_t"
     if [[ $__cf_x != "$__cf_t" ]]; then
         if [[ -o posix ]]; then
@@ -90,7 +103,8 @@ __cf_enter() {
         __cf_k=
     fi
     __cf_fix
-    \builtin local __cf_w= __cf_x
+    \builtin local __cf_w __cf_x
+    __cf_w=
     __cf_where
     if [[ $__cf_w == busy ]]; then
         __cf_z=1
@@ -100,9 +114,12 @@ __cf_enter() {
     if [[ -z $__cf_w ]]; then
         __cf_q=$1 __cf_u=$2
         if [[ -n $__cf_a ]]; then
-            __cf_a= __cf_q=130
+            __cf_a= __cf_q=130 __cf_j=1
             __cf_say R 130
+        fi
+        if [[ -n $__cf_j ]]; then
             \builtin kill -TTIN "$$"
+            \builtin return 1
         fi
     fi
     if ! \builtin mapfile -d '' -t __cf_h <"$__cf_d/q" || [[ ${__cf_h[0]-} != "$__cf_t" || ${__cf_h[2]-} == "$__cf_n" ]]; then
@@ -130,10 +147,14 @@ __cf_begin() {
     if [[ ${__cf_h[4]} == - ]]; then
         __cf_i=/dev/null
     fi
-    __cf_v=("${__cf_h[5]}")
+    __cf_v=([__cf_n]=${__cf_h[5]}) __cf_f=()
     if [[ ${__cf_h[4]} == i* ]]; then
-        __cf_v=("\\__cf_open; ${__cf_h[5]}")
+        __cf_v=([__cf_n]="\\__cf_open; ${__cf_h[5]}")
     fi
+    # Where the terminal is, and where bash keeps it while the trap redirects: what a command closes of it is opened anew.
+    for __cf_x in 0 10 11 12 13 14 15 16 255; do
+        [[ ! -t $__cf_x ]] || __cf_f+=("$__cf_x")
+    done
     __cf_h=("${__cf_h[@]:0:5}")
     __cf_a=$__cf_n
     __cf_say B 0
@@ -141,6 +162,8 @@ __cf_begin() {
         __cf_a= __cf_v=()
         \builtin return 1
     fi
+    # A trap that is still to come would end a `wait` of the command at once.
+    \builtin kill -WINCH "$$"
 }
 
 # Runs first in a command that reads a FIFO, and says that it is open.
@@ -151,21 +174,26 @@ __cf_open() {
 
 # True when the trap has to come once more.
 __cf_done() {
-    \builtin local __cf_w= __cf_x
+    __cf_fix
+    \builtin local __cf_w __cf_x
+    __cf_w=
     __cf_where
     if [[ -z $__cf_w && -n $__cf_a ]]; then
-        __cf_x=$__cf_a __cf_a= __cf_v=() __cf_s=$1 __cf_e=$2 __cf_m=${__cf_p@P}
-        __cf_say S "$1"
-        __cf_hear "$__cf_x"
+        __cf_say S "$1"             # first: the command may have made what follows readonly
+        __cf_hear "$__cf_a"
+        __cf_a= __cf_v=() __cf_s=$1 __cf_e=$2 __cf_m=${__cf_p@P}
+        for __cf_x in "${__cf_f[@]}"; do
+            [[ -t $__cf_x ]] || \builtin eval "\\exec $__cf_x<>/dev/tty"
+        done
     fi
     [[ -z $__cf_w && -n $__cf_z ]]
 }
-\builtin readonly -f __cf_keep __cf_status __cf_say __cf_hear __cf_where __cf_fix __cf_leave __cf_enter __cf_begin __cf_open __cf_done
+\builtin readonly -f __cf_keep __cf_idle __cf_back __cf_status __cf_say __cf_hear __cf_where __cf_fix __cf_leave __cf_enter __cf_begin __cf_open __cf_done
 
-\builtin trap ' ' TTIN
+\builtin trap '\__cf_back' TTIN
 # Neither a reserved word nor an assignment at their beginning: in the middle of a here document or of an array bash knows none there.
 \builtin trap '\__cf_keep "$?" "$_"
-\builtin kill -URG "$$" >/dev/null 2>&1
+\__cf_idle && \builtin kill -URG "$$" >/dev/null 2>&1
 \__cf_keep "" "$__cf_c"
 \builtin : "$__cf_c"' WINCH
 \builtin trap '\__cf_enter "${__cf_k:-$?}" "$_" >/dev/null 2>&1 && \builtin . "$__cf_b" >/dev/null 2>&1

@@ -4,4 +4,4 @@
 \__cf_begin || \builtin return 0
 [[ -z $__cf_z ]] || \builtin kill -URG "$$"
 \__cf_status "$__cf_s" "$__cf_e" && \builtin : "$__cf_e"
-\builtin eval "${__cf_v[0]}" <"$__cf_i" >"$__cf_o" 2>"$__cf_r"
+\builtin eval "${__cf_v[__cf_a]-}" <"$__cf_i" >"$__cf_o" 2>"$__cf_r"

@@ -60,8 +60,8 @@ static void boot_variable_and_answers(void **state)
     cf_buf_init(&b, 1000);
     cf_driver_terminal_boot(&b, "/run/s/a b", "tok", "/run/terminal_run.bash", "");
     EXPECT(&b, "/run/s/a b\0tok\0/run/terminal_run.bash\0\0");
-    cf_driver_terminal_variable(&b, "/run/it's/terminal.bash");
-    EXPECT(&b, "PROMPT_COMMAND=\\builtin . '/run/it'\\''s/terminal.bash'");
+    cf_driver_terminal_variable(&b, "/run/it's $HOME `x` \"y\" \\/terminal.bash");
+    EXPECT(&b, "ENV=/run/it's \\$HOME \\`x\\` \\\"y\\\" \\\\/terminal.bash");
     cf_driver_terminal_answer(&b, 12, true);
     cf_driver_terminal_answer(&b, 13, false);
     EXPECT(&b, "g 12\nn 13\n");
@@ -72,7 +72,7 @@ static void the_embedded_texts_are_the_files(void **state)
 {
     assert_non_null(strstr(cf_driver_terminal_text(), "\\builtin mapfile -d '' -t -u 19 __cf_v\n"));
     assert_non_null(strstr(cf_driver_terminal_text(), "'%s %s %d %.4094s\\0'"));
-    assert_non_null(strstr(cf_driver_terminal_run_text(), "\\builtin eval \"${__cf_v[0]}\" <\"$__cf_i\""));
+    assert_non_null(strstr(cf_driver_terminal_run_text(), "\\builtin eval \"${__cf_v[__cf_a]-}\" <\"$__cf_i\""));
 }
 
 int main(void)
