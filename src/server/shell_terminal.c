@@ -154,6 +154,8 @@ int cf_shell_type(struct cf_shell *s, const char *bytes, size_t len, struct cf_e
 {
     if (s->terminal.pty == NULL)
         return no_terminal(error);
+    if (len == 0)                       /* and `bytes` may be NULL */
+        return 0;
     int code = cf_pty_write(s->terminal.pty, bytes, len, error);
     if (code == 0 && (memchr(bytes, 'C' & 0x1f, len) != NULL || memchr(bytes, '\\' & 0x1f, len) != NULL))
         cf_shell_terminal_interrupted(s);

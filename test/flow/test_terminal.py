@@ -471,6 +471,24 @@ def _():
     t.end()
 
 
+@case("when no command runs, INT, QUIT and TSTP reach what was started in the terminal, also past input that it does not read")
+def _():
+    t = Terminal()
+    with t.attach() as v:
+        v.at_prompt()
+        for name, code in (("INT", 130), ("QUIT", 131), ("TSTP", 148)):
+            v.type("ulimit -c 0; stty -isig; sleep 1000\r")
+            wait_sleeping(t, 1)
+            t.wait_at_work()
+            t.fails(409, "not_ready", "POST", "signal", {"signal": "TERM"})
+            mark = len(v.seen)
+            assert t.post("signal", {"signal": name}) == {"exec": None, "signal": "SIG" + name}
+            v.until(lambda m=mark: v.answered(m, ""), "a prompt")
+            v.ask(f"[ $? = {code} ] && echo as it should", "as it should")
+        v.ask("kill -9 %1; stty isig")
+    t.end()
+
+
 @case("a background job of a command: no reply waits for it, and what it prints later is not the next command's")
 def _():
     t = Terminal()
