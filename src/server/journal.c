@@ -179,6 +179,8 @@ ssize_t cf_journal_splice(struct cf_journal *j, int fd, const struct cf_origin *
         source.stream_at = e->stream_bytes[o->stream];
     }
     ssize_t n = cf_spool_splice(j->spool, fd, &source, most < room ? most : (size_t)room);
+    if (n < 0 && errno == ENOBUFS)      /* the bound has just become less */
+        j->held = true;
     if (n <= 0)
         return n;
     if (e != NULL)

@@ -3,6 +3,8 @@
 budget: 120
 """
 import hashlib
+import json
+import os
 import random
 import re
 import socket
@@ -386,6 +388,32 @@ def _():
                     stays_the_same(lambda: progress(s), "the writer", seconds=0.1)
         assert count == size and got.digest() == want, (form, count)
         s.end()
+
+
+def poor_session():
+    """A session for whose output there is no more memory than the least, since another one has used it up."""
+    settings = {"spool_total_bytes": 1 << 20}
+    rich = Session(**settings)
+    rich.run("head -c 3000000 /dev/zero")
+    return Session(**settings)
+
+
+@case("a writer that waits for a reader when the memory for output is used up goes on when the reader does")
+def _():
+    # The reader has not taken a byte of the first piece when the second one finds no more room.
+    s = poor_session()
+    connection = harness.UnixConnection(s.server.sock, timeout=PROMPTLY)
+    body = json.dumps({"command": "head -c 300000 /dev/zero; touch printed; echo end", "stream": True})
+    connection.request("POST", f"{s.path}/exec", body, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    stays_the_same(lambda: s.get("execs/1?limit=1")["stdout_bytes"], "what the command printed")
+    assert not os.path.exists(os.path.join(s.folder, "printed"))
+    records = [json.loads(line) for line in answer.read().splitlines()]
+    total = sum(r["bytes"] for r in records if "text" in r) + sum(r.get("gap", 0) for r in records)
+    assert total == 300004, [str(r)[:200] for r in records]
+    assert records[-1]["result"]["stdout_bytes"] == 300004, records[-1]
+    connection.close()
+    s.end()
 
 
 @case("a reader that goes away neither ends nor blocks the command, whose output is there afterwards")
