@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -332,15 +333,25 @@ static void prune_late(struct cf_channel *c)
     c->late_count = kept;
 }
 
+/* The last of what a command printed.  A ring whose growth was refused may have less place beside what a reader holds than there is in the
+ * pipes: the rest comes when the reader has moved on, when the command has ended long ago. */
+static void drain_last(struct stream *s)
+{
+    int rest;
+    (void)drain(s, DRAIN_BYTES, true);
+    if (s->held && ioctl(s->fd, FIONREAD, &rest) == 0 && rest > 0)
+        cf_journal_miss(s->channel->journal, &s->origin, (uint64_t)rest);
+    s->origin.late = true;
+}
+
 int cf_channel_finish(struct cf_channel *c, struct cf_error *error)
 {
     struct pair *p = c->current, *fresh;
     int code = 0;
     if (p == NULL)
         return 0;
-    (void)drain(&p->out, DRAIN_BYTES, true);
-    (void)drain(&p->err, DRAIN_BYTES, true);
-    p->out.origin.late = p->err.origin.late = true;
+    drain_last(&p->out);
+    drain_last(&p->err);
     if (!p->out.eof || !p->err.eof) {
         prune_late(c);
         code = pair_open(c, &fresh, error);

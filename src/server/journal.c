@@ -189,6 +189,13 @@ ssize_t cf_journal_splice(struct cf_journal *j, int fd, const struct cf_origin *
     return n;
 }
 
+void cf_journal_miss(struct cf_journal *j, const struct cf_origin *o, uint64_t bytes)
+{
+    struct cf_exec *e = cf_journal_find(j, o->exec);
+    if (e != NULL && !o->late)
+        count(e, false, o->stream, bytes);
+}
+
 void cf_journal_terminal(struct cf_journal *j, const char *data, size_t len)
 {
     const struct cf_piece source = { .stream = CF_STREAM_TERMINAL, .exec_at = j->terminal_bytes, .stream_at = j->terminal_bytes };

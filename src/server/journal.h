@@ -85,6 +85,8 @@ struct cf_origin {
 };
 /* Takes bytes out of a pipe, as cf_spool_splice; with `force` also when a reader that holds is too far behind, as far as there is place. */
 ssize_t cf_journal_splice(struct cf_journal *journal, int fd, const struct cf_origin *origin, size_t most, bool force);
+/* So many bytes of a command are not taken before its end: its readers are told by a gap.  They may come as late ones. */
+void cf_journal_miss(struct cf_journal *journal, const struct cf_origin *origin, uint64_t bytes);
 /* Bytes that the session's terminal printed. */
 void cf_journal_terminal(struct cf_journal *journal, const char *data, size_t len);
 uint64_t cf_journal_terminal_bytes(const struct cf_journal *journal);

@@ -416,6 +416,22 @@ def _():
     s.end()
 
 
+@case("what a command leaves in its pipes when the memory for output is used up is a gap, not another's output")
+def _():
+    s = poor_session()
+    connection = harness.UnixConnection(s.server.sock, timeout=PROMPTLY)
+    body = json.dumps({"command": "head -c 100000 /dev/zero; head -c 60000 /dev/zero >&2", "stream": True})
+    connection.request("POST", f"{s.path}/exec", body, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    s.wait_ended(1)
+    records = [json.loads(line) for line in answer.read().splitlines()]
+    result = records[-1]["result"]
+    assert (result["stdout_bytes"], result["stderr_bytes"]) == (100000, 60000), result
+    assert sum(r["bytes"] for r in records if "text" in r) + sum(r.get("gap", 0) for r in records) == 160000
+    connection.close()
+    s.end()
+
+
 @case("a reader that goes away neither ends nor blocks the command, whose output is there afterwards")
 def _():
     for form in FORMS:
