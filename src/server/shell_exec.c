@@ -281,8 +281,10 @@ void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *s
 static void send_signal(struct cf_shell *s, int signo)
 {
     bool interrupt = signo == SIGINT;
-    if (interrupt)
+    if (interrupt) {
         cf_shell_spares(s);
+        s->run.interrupt_ticks = cf_shell_ticks();
+    }
     s->signals_pending++;
     cf_link_signal(s->host->link, s->key, signo, interrupt ? CF_SCOPE_GROUP : CF_SCOPE_YOUNG, interrupt ? 0 : s->run.since_ticks);
 }

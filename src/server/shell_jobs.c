@@ -92,6 +92,26 @@ static bool would_die_of_interrupt(int pid)
     return (spared & (UINT64_C(1) << (SIGINT - 1))) == 0 && strstr(text, "\nState:\tZ") == NULL;
 }
 
+/* Field 22 of /proc/PID/stat; 0 when it is gone. */
+static uint64_t start_ticks(int pid)
+{
+    char path[64], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    CF_FD_AUTO fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    const char *at = strrchr(text, ')');                /* field 2 */
+    for (int field = 2; at != NULL && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    return at != NULL ? strtoull(at, NULL, 10) : 0;
+}
+
+/* One that has run for longer had the interrupt, and may be on its way out: an interpreter that ends takes its handlers away. */
+static bool has_just_started(const struct cf_shell *s, int pid)
+{
+    return start_ticks(pid) + 2 >= s->run.interrupt_ticks;
+}
+
 bool cf_shell_missed_interrupt(const struct cf_shell *s)
 {
     char path[64], text[4096];
@@ -104,7 +124,7 @@ bool cf_shell_missed_interrupt(const struct cf_shell *s)
         long pid = strtol(at, &end, 10);
         if (end == at)
             break;
-        if (would_die_of_interrupt((int)pid))
+        if (would_die_of_interrupt((int)pid) && has_just_started(s, (int)pid))
             return true;
     }
     return false;

@@ -39,6 +39,7 @@ struct run {
     int64_t give_up_ns;                 /* end of STAGE_INTERRUPTED, and of STAGE_KILLED */
     unsigned attempts;                  /* in it, after the first */
     uint64_t since_ticks;
+    uint64_t interrupt_ticks;           /* of the last interrupt */
     /* In a terminal: */
     unsigned request;                   /* number of its request */
     bool begun;                         /* the shell has said that it begins */
