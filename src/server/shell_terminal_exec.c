@@ -44,13 +44,28 @@ static int write_request(struct cf_shell *s, enum cf_driver_terminal_kind kind, 
     return code;
 }
 
+/* What lies in a full FIFO are answers to requests that the shell never read. */
 static void answer(struct cf_shell *s, unsigned number, bool go)
 {
     struct cf_buf line;
+    char stale[4096];
     cf_buf_init(&line, CF_DRIVER_TERMINAL_HEADER_MAX);
     cf_driver_terminal_answer(&line, number, go);
-    (void)cf_shell_write(s, s->terminal.answer_fd, &line);
+    if (!cf_shell_write(s, s->terminal.answer_fd, &line)) {
+        while (read(s->terminal.answer_hold_fd, stale, sizeof stale) > 0)
+            ;
+        (void)cf_shell_write(s, s->terminal.answer_fd, &line);
+    }
     cf_buf_free(&line);
+}
+
+/* The command is not to begin.  The shell may have read the request already and its word be on its way here: it would wait for an answer, which the
+ * next command's is not. */
+static void withdraw(struct cf_shell *s)
+{
+    cf_channel_remove(s->channel, CF_DRIVER_TERMINAL_REQUEST);
+    s->run.answering = false;
+    answer(s, s->run.request, false);
 }
 
 /* Arms the timer for whatever comes first. */
@@ -185,7 +200,7 @@ void cf_shell_terminal_on_timer(struct cf_shell *s)
         return;
     bool due = r->until_ns > 0 && cf_clock_now().mono_ns >= r->until_ns;
     if (!r->begun && due) {
-        cf_channel_remove(s->channel, CF_DRIVER_TERMINAL_REQUEST);
+        withdraw(s);
         cf_shell_run_refuse(s);
     } else if (r->begun && due && r->stage == STAGE_RUNNING) {
         r->timed_out = true;
@@ -206,7 +221,7 @@ void cf_shell_terminal_cancel(struct cf_shell *s)
     if (s->terminal.pty == NULL)
         return;
     if (!r->begun) {
-        cf_channel_remove(s->channel, CF_DRIVER_TERMINAL_REQUEST);
+        withdraw(s);
         on_end(s, 128 + SIGINT);
     } else if (r->stage == STAGE_RUNNING) {
         interrupt(s);

@@ -13,6 +13,7 @@ import harness
 from sessions import PROMPTLY, Session, run_cases
 from streamclient import collect
 from tap import case
+from terminals import Terminal
 
 # A program that is certain to run when it says so: bash overlooks an interrupt while it starts one.
 SLEEP = "sh -c 'echo begun; exec sleep 60'"
@@ -422,6 +423,17 @@ def _():
     got = after.result()
     assert got["stdout"] == "clean\n" and got["exit_code"] == 0, got
     s.end()
+
+
+@case("in a terminal, a command that is cancelled while it begins is over, and the next one runs")
+def _():
+    # Whether the shell has read the request when the cancel comes differs from time to time.
+    t = Terminal()
+    for turn in range(300):
+        t.cancel(t.detach("true"))
+        got = t.run(f"echo {turn}", timeout=10)
+        assert (got["stdout"], got["exit_code"]) == (f"{turn}\n", 0), got
+    t.end()
 
 
 if __name__ == "__main__":
