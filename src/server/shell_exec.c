@@ -382,7 +382,8 @@ int cf_shell_signal(struct cf_shell *s, int signo, struct cf_error *error)
         return cf_shell_terminal_interrupt(s, signo, error);
     if (!r->active || s->ending)
         return cf_error_set(error, CF_E_NOT_READY, NULL, "no command is running in this session");
-    if (!r->written)
+    /* Until then what is in front of a terminal is what was typed there. */
+    if (!r->written || (s->terminal.pty != NULL && !r->begun))
         return cf_error_set(error, CF_E_NOT_READY, NULL, "the command has not begun yet; try again");
     if (s->terminal.pty != NULL) {
         cf_shell_terminal_signal(s, signo);
