@@ -16,6 +16,7 @@ struct cf_journal {
     struct cf_watch *writer;
     bool held;                          /* the writer waits for cf_journal_moved */
     bool closed;
+    bool terminal;                      /* one prints here, too */
     struct cf_buf tombstone;
 };
 
@@ -202,6 +203,16 @@ void cf_journal_terminal(struct cf_journal *j, const char *data, size_t len)
     cf_spool_add(j->spool, &source, data, len);
     j->terminal_bytes += len;
     cf_journal_wake(j);
+}
+
+void cf_journal_expect_terminal(struct cf_journal *j)
+{
+    j->terminal = true;
+}
+
+bool cf_journal_lends(const struct cf_journal *j)
+{
+    return !j->terminal;
 }
 
 uint64_t cf_journal_terminal_bytes(const struct cf_journal *j)

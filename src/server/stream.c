@@ -199,11 +199,16 @@ static void take(struct stream *s)
 }
 
 /* Bytes that may be overwritten while the socket has them in hand are copied. */
+static bool may_lend(const struct stream *s)
+{
+    return s->reader.holds && cf_journal_lends(s->reader.journal);
+}
+
 static void put_piece(struct stream *s, struct cf_body_part *part)
 {
     s->offset = cf_reader_offset(&s->reader);
     s->form->put(s, part, RECORD_PIECE, NULL);
-    if (part->data != NULL && !s->reader.holds) {
+    if (part->data != NULL && !may_lend(s)) {
         cf_buf_append(&part->head, part->data, part->len);
         part->data = NULL;
         part->len = 0;
@@ -212,7 +217,7 @@ static void put_piece(struct stream *s, struct cf_body_part *part)
 
 static enum cf_body_step output(struct stream *s, struct cf_body_part *part)
 {
-    size_t most = s->reader.holds && !s->form->json ? LENT_BYTES : COPIED_BYTES;
+    size_t most = may_lend(s) && !s->form->json ? LENT_BYTES : COPIED_BYTES;
     enum cf_next next = s->left == 0 ? CF_NEXT_NONE
         : cf_reader_next(&s->reader, s->left < most ? (size_t)s->left : most, &s->piece, &s->bytes, &s->piece_len, &s->gap);
     if (next == CF_NEXT_GAP && s->form->put == put_raw)

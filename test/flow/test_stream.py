@@ -15,6 +15,7 @@ import streamclient
 from sessions import PROMPTLY, SPOOL, Session, run_cases
 from streamclient import Collected, Cut, Stream, collect, stays_the_same
 from tap import case
+from terminals import Terminal
 
 FORMS = tuple(streamclient.TYPES)
 RECORDS = ("ndjson", "sse", "frames")   # those that tell streams apart
@@ -430,6 +431,24 @@ def _():
     assert sum(r["bytes"] for r in records if "text" in r) + sum(r.get("gap", 0) for r in records) == 160000
     connection.close()
     s.end()
+
+
+@case("what a terminal prints while a reader is slow never comes as a command's output")
+def _():
+    t = Terminal(spool_bytes=1 << 20)
+    t.type("(until [ -e stop ]; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done) &\r")
+    t.wait_shown("xxx\r\nxxx")
+    printed = t.get("output?limit=1")["next"]
+    with t.stream("head -c 8000000 /dev/zero", "frames", rcvbuf=4096) as stream:
+        harness.wait_for(lambda: t.get("output?limit=1")["next"] > printed + (6 << 20), "the ring was filled anew a few times")
+        kept = lost = 0
+        for record in stream:
+            assert record.data.count(b"\0") == len(record.data), (record.kind, record.offset, record.data.strip(b"\0")[:100])
+            kept += len(record.data)
+            lost += record.value["gap"] if record.kind == "gap" else 0
+    assert kept + lost == 8000000, (kept, lost)
+    t.touch("stop")
+    t.end()
 
 
 @case("a reader that goes away neither ends nor blocks the command, whose output is there afterwards")
