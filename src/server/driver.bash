@@ -25,6 +25,7 @@ case $? in
     # more, and 2 when a command has made variables of the loop read-only.
     __cf_enter()
     {
+        [[ -n ${2-} ]] || __cf_words "${POSIXLY_CORRECT+posix}" "${POSIXLY_CORRECT=y}"
         # The fillers that kept bash from saving descriptors where commands have theirs.
         case ${__cf_x[*]+${__cf_x[@]@a}} in
         '' | *r*) ;;
@@ -35,16 +36,15 @@ case $? in
             ;;
         esac
         __cf_fresh || {
-            __cf_words "${POSIXLY_CORRECT+posix}" "${POSIXLY_CORRECT=y}"
-            __cf_fresh || {
-                __cg_k=${__cf_k:-$1}
-                [[ ${__cf_k+${__cf_k@a}} == *r* ]] || __cf_k=
-                \builtin return 2
-            }
+            __cg_k=${__cf_k:-$1}
+            [[ ${__cf_k+${__cf_k@a}} == *r* ]] || __cf_k=
+            \builtin return 2
         }
         __cf_s=${__cf_k:-$1} __cf_r=R __cf_m=-q __cf_g=${2:-no request} __cf_p=0 __cf_b=19 __cf_k= __cf_o=${__cf_o:-$BASHOPTS}
         \builtin shopt -u expand_aliases
         [[ -z ${2-} ]] || \builtin return 0
+        [[ -z ${__cf_i-} ]] || \builtin eval "$__cf_i"
+        \builtin unset __cf_i
         # What an interrupted `read -N` had taken from a pipe is still with bash, and comes out of the next one, whatever it reads.
         \builtin read -r -N 256 __cf_w <<<x
         # Where bash has saved things: first standard input, next a /dev/null, which the loop's own output goes to.
@@ -72,24 +72,39 @@ case $? in
     {
         __cf_s=$__cf_s __cf_r=$__cf_r __cf_m=$__cf_m __cf_g=$__cf_g __cf_p=$__cf_p
         \builtin unset -v __cf_v __cf_w __cf_c __cf_e || __cf_mend
-        \command exec <&- >&- 2>&"$__cf_b" || __cf_mend
+        \command exec <&"$__cf_b" >&- 2>&"$__cf_b" || __cf_mend
         \builtin eval '__cf_v=$FUNCNAME'
         [[ ${__cf_v-} == __cf_next ]] && ! \builtin declare -F command || __cf_mend
         \builtin printf '%s %s %d %.4094s\0' "$__cf_t" "$__cf_r" "$__cf_s" "${PWD-}" >"$__cf_d/t" || {
             __cf_mend
             \builtin printf '%s %s %d %.4094s\0' "$__cf_t" "$__cf_r" "$__cf_s" "${PWD-}" >"$__cf_d/t" || \builtin exit "$__cf_s"
         }
+        # The redirection of the group makes bash think that background jobs have an input of their own, and the inner one makes
+        # it forget that.
         {
             until
                 \builtin read -r -u 7 "$__cf_m" __cf_w || __cf_e=$?
                 [[ ${__cf_w-} == "$__cf_g"* ]] && \builtin read -r -u 7 -N "${__cf_w:12:4}" __cf_c
             do
                 __cf_other && \builtin break
-            done
+            done >&"$__cf_b"
             __cf_p=${__cf_w:17} __cf_p=${__cf_p%% *} __cf_v=$__cf_s __cf_s=0 __cf_r=S __cf_m=-N32
-        } <&"$__cf_b" >&"$__cf_b" 7<"$__cf_d/q" || \builtin exit 1
-        [[ ${__cf_w:9:2} == -a && $- != *a* && $__cf_q$__cf_c != *EXIT* ]] && \command exec <&"$__cf_b" 2>&- || __cf_rare
+        } 7<"$__cf_d/q" || \builtin exit 1
+        [[ ${__cf_w:9:2} == -a && $- != *a* && $__cf_q$__cf_c != *EXIT* ]] && \command exec 2>&- || __cf_rare
         \builtin return "$__cf_v"
+    }
+
+    # $1: the status of a command that failed.  A bash of 5.2 whose eval meets a $( without its end writes before the text it
+    # parses from then on, until an interrupt resets its parser: so it gets one, for which an INT trap is put aside.
+    __cf_failed()
+    {
+        __cf_s=$1
+        [[ $1 -ne 2 || $__cf_c != *[\$\<\>]\(* ]] || {
+            \command exec <&"$__cf_b" >&"$__cf_b" 2>&"$__cf_b"
+            __cf_k=$1 __cf_i=$(\builtin trap -p INT)
+            \builtin trap - INT
+            \builtin kill -INT "$BASHPID"
+        }
     }
 
     # A line that is not the usual request.  0 when a command has come with it.
@@ -97,6 +112,8 @@ case $? in
     {
         [[ $__cf_m == -[nN]* ]] || {        # -q is no option of read: the loop has said for the first time that it is there
             __cf_m=-n4096
+            [[ :$__cf_o: != *:expand_aliases:* ]] || \builtin shopt -s expand_aliases
+            __cf_o=
             \builtin unset __cf_e
             [[ -z ${__cf_l-} ]] || {
                 \builtin eval "$__cf_l"
@@ -134,7 +151,6 @@ case $? in
     __cf_rare()
     {
         case ${__cf_w:9:1} in
-        -) \command exec <&"$__cf_b" ;;
         s) \command exec <"$__cf_d/s" ;;
         i)
             \command exec <"$__cf_d/i$__cf_p"
@@ -158,7 +174,7 @@ case $? in
     {
         __cf_words "${POSIXLY_CORRECT+posix}" "${POSIXLY_CORRECT=y}"
         \builtin unset -v __cf_v __cf_w __cf_c __cf_e &&
-            \command exec <&- >&- 2>&"$__cf_b" &&
+            \command exec <&"$__cf_b" >&- 2>&"$__cf_b" &&
             \builtin eval '__cf_v=mended'
         [[ ${__cf_v-} == mended ]] || {
             # Saved descriptors that are gone are saved again by the next line; standard input has to be found for it.
@@ -176,9 +192,9 @@ case $? in
         [[ -n $1 ]] || \unset -v POSIXLY_CORRECT
         \enable builtin command
         \command enable builtin
-        \builtin enable break builtin command declare enable eval exec exit export printf read return shopt unset
+        \builtin enable break builtin command declare enable eval exec exit export kill printf read return shopt trap unset
     }
-    \builtin readonly -f __cf_enter __cf_fresh __cf_next __cf_other __cf_rare __cf_mend __cf_words
+    \builtin readonly -f __cf_enter __cf_fresh __cf_next __cf_failed __cf_other __cf_rare __cf_mend __cf_words
     __cf_enter 0 "$__cf_t -a "
     ;;
 3) \builtin return ;;
@@ -187,17 +203,19 @@ case $? in
     [[ __cf_ != __c[f]_ ]] || {
         __cg_d=$__cf_d __cg_t=$__cf_t __cg_f=$__cf_f __cg_o=${__cg_o-} __cg_q=${__cg_q-}
         __cg_enter() { \builtin return 1; }
-        __cg_y=$(<"$__cf_f")
+        __cg_y=$(<"$__cf_f") __cg_z=$(<"${__cf_f%.bash}_loop.bash")
+        __cg_z=${__cg_z//__cf_/__cg_}
         \builtin eval "${__cg_y//__cf_/__cg_}"
     }
     \builtin return
     ;;
 esac
-{
-    [[ :$__cf_o: != *:expand_aliases:* ]] || \builtin shopt -s expand_aliases
-    __cf_o=
-    for ((;;)) do
-        __cf_next && [[ 1 ]]
-        \builtin eval "$__cf_c" >"$__cf_d/o$__cf_p" 2>"$__cf_d/e$__cf_p" || __cf_s=$?
-    done
-}
+# What leaves driver_loop.bash (return, break) is followed by the next entry here, at once.
+for ((;;)) do
+    if [[ __cf_ == __c[f]_ ]]; then
+        \builtin . "${__cf_f%.bash}_loop.bash" && __cf_v=0 || __cf_v=$?
+    else
+        \builtin eval "$__cf_z" && __cf_v=0 || __cf_v=$?
+    fi
+    \__cf_enter "$__cf_v" || \builtin return
+done

@@ -17,8 +17,9 @@
 #define CF_DRIVER_BYTES_MAX 256
 #define CF_DRIVER_HEADER 32
 
-/* The text of driver.bash. */
+/* The text of driver.bash, and that of driver_loop.bash, which lies beside it. */
 const char *cf_driver_text(void);
+const char *cf_driver_loop_text(void);
 
 struct cf_driver_status {
     char word;                          /* S, R, P or B */

@@ -114,6 +114,7 @@ static int write_drivers(const struct cf_settings *settings, struct cf_shell_hos
         char **path;
     } texts[] = {
         { "driver.bash", cf_driver_text(), &host->driver_path },
+        { "driver_loop.bash", cf_driver_loop_text(), &host->driver_loop_path },
         { "terminal.bash", cf_driver_terminal_text(), &host->terminal_path },
         { "terminal_run.bash", cf_driver_terminal_run_text(), &host->terminal_run_path },
     };
@@ -309,6 +310,7 @@ void cf_teardown(struct cf_server *server)
     free(server->host.locale);
     free(server->host.driver_path);
     free(server->host.terminal_path);
+    free(server->host.driver_loop_path);
     free(server->host.terminal_run_path);
     free(server->host.scratch);
     for (char **at = server->host.env; at != NULL && *at != NULL; at++)

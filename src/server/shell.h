@@ -44,6 +44,7 @@ struct cf_shell_host {
     struct cf_link_args args;           /* the shell's program, options and environment */
     char *locale;                       /* bash text that sets the locale's variables, once a shell is up */
     char *driver_path;                  /* of driver.bash, where sessions can read it; likewise the other two */
+    char *driver_loop_path;             /* which driver.bash finds beside itself */
     char *terminal_path, *terminal_run_path;
     struct cf_journal_limits limits;    /* of each session's journal */
     char **env;                         /* the same environment as a list, for shells with arguments of their own */

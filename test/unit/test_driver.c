@@ -126,9 +126,11 @@ static void tokens_differ(void **state)
 
 static void the_embedded_text_is_the_file(void **state)
 {
-    const char *text = cf_driver_text();
-    assert_non_null(strstr(text, "\\builtin eval \"$__cf_c\" >\"$__cf_d/o$__cf_p\" 2>\"$__cf_d/e$__cf_p\""));
+    const char *text = cf_driver_text(), *loop = cf_driver_loop_text();
+    assert_non_null(strstr(loop, "\\builtin eval \"$__cf_c\" >\"$__cf_d/o$__cf_p\" 2>\"$__cf_d/e$__cf_p\""));
+    assert_ptr_equal(strchr(loop, '\n'), loop + strlen(loop) - 1);     /* lines of commands are counted from it */
     assert_non_null(strstr(text, "'%s %s %d %.4094s\\0'"));
+    assert_null(strstr(text, "\n#"));
     assert_int_equal(text[strlen(text) - 1], '\n');
 }
 
