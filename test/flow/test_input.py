@@ -236,7 +236,7 @@ def _():
 def _():
     s = Session(max_input_bytes=MAX_INPUT)
     s.detach("wc -c", input=True, stdin="a" * (3 * MAX_INPUT))
-    s.fails(429, "too_many", "POST", "input", {"text": "b" * (MAX_INPUT + 1)})
+    assert "max_input_bytes" in s.fails(413, "too_large", "POST", "input", {"text": "b" * (MAX_INPUT + 1)})["message"]
     harness.wait_for(lambda: put_raw(s, b"c" * MAX_INPUT, "?seq=1")[0] == 200, "it is taken")
     put(s, eof=True)
     s.wait_ended(1)

@@ -98,7 +98,7 @@ def _():
 @case("a session without commands has an empty list and empty output")
 def _():
     s = Session()
-    assert s.get("execs") == {"execs": []}
+    assert s.get("execs") == {"execs": [], "more": False}
     assert s.get("output") == {"output": [], "next": 0, "more": False}
     s.end()
 
@@ -118,6 +118,17 @@ def _():
     s.end()
     assert s.get("execs/1?wait=10")["exit_code"] == 0           # results outlive the session
     assert s.fails(410, "gone", "POST", "exec", {"command": "true"})["session"]["reason"] == "requested"
+
+
+@case("a long list comes in parts, from a number on")
+def _():
+    s = Session()
+    for i in range(7):
+        s.run(f"echo {i}")
+    for since, limit, want in ((1, 3, [1, 2, 3]), (4, 3, [4, 5, 6]), (7, 3, [7]), (8, 3, []), (4294967295, 1, []), (1, 7, [1, 2, 3, 4, 5, 6, 7]), (1, 1000, [1, 2, 3, 4, 5, 6, 7])):
+        answer = s.get(f"execs?since={since}&limit={limit}")
+        assert [r["exec"] for r in answer["execs"]] == want and answer["more"] == (len(want) == limit and want[-1] < 7), (since, limit, answer)
+    s.end()
 
 
 # ---- long polls

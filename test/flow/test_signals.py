@@ -195,12 +195,12 @@ def _():
 @case("a command that was interrupted before it began does not run afterwards")
 def _():
     s = Session()
-    for i in range(40):
-        number = s.detach(f"echo $(touch ran{i}); sleep 60")
+    for _ in range(40):
+        number = s.detach("sleep 1; touch ran; sleep 60")
         s.cancel(number)
-        before = os.listdir(s.folder)
-        s.check_usable()
-        assert os.listdir(s.folder) == before, i
+        for _ in range(3):
+            s.check_usable()
+    assert "ran" not in os.listdir(s.folder), os.listdir(s.folder)
     s.end()
 
 
