@@ -225,13 +225,15 @@ static ssize_t lose_from(struct cf_spool *s, int fd, size_t most)
 /* The place for the next bytes, of which there are at most *len, and fewer where the ring ends. */
 static bool find_place(struct cf_spool *s, size_t *len, size_t *ret_place)
 {
+    uint64_t size = s->size;
     grow(s, *len);
     if (s->size == 0)
         return false;
     size_t place = *ret_place = place_of(s, s->end);
     if (*len > s->size - place)
         *len = (size_t)(s->size - place);
-    return place > 0 || lseek(s->fd, 0, SEEK_SET) == 0;
+    /* At the ring's beginning, and where bytes were lost before it grew, the descriptor stands elsewhere. */
+    return (place > 0 && s->size == size) || lseek(s->fd, (off_t)place, SEEK_SET) >= 0;
 }
 
 ssize_t cf_spool_splice(struct cf_spool *s, int fd, const struct cf_piece *from, size_t most)

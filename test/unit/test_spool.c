@@ -535,6 +535,23 @@ static void writing_is_refused(void **state)
     close_spool(&f);
 }
 
+/* What is lost moves the place of the next byte, and growing moves it again. */
+static void grows_behind_a_loss(void **state)
+{
+    struct fixture f;
+    struct cf_cursor all = { 0 };
+    open_spool(&f, 1u << 20);
+    splice_in(&f, 1, CF_STREAM_OUT, false, 60000, ALL);
+    rlim_t before = set_limit(RLIMIT_FSIZE, 20000);
+    add(&f, 1, CF_STREAM_OUT, false, 5536);
+    (void)set_limit(RLIMIT_FSIZE, before);
+    splice_in(&f, 1, CF_STREAM_OUT, false, 60000, ALL);
+    assert_int_equal(ring_size(), 128 * KIB);
+    check_position(&f);
+    model_read_all(f.model, f.spool, &all);
+    close_spool(&f);
+}
+
 /* ---- everything at once ---- */
 
 #define CURSORS 24
@@ -628,6 +645,7 @@ int main(void)
         { .name = "without a descriptor output is counted and lost, and kept again as soon as there is one", .test_func = no_descriptor },
         { .name = "where growth is refused the ring wraps", .test_func = growth_is_refused },
         { .name = "where writing is refused bytes are a gap of the right size, and all others right", .test_func = writing_is_refused },
+        { .name = "a ring that grows behind a loss has every byte where it is looked for", .test_func = grows_behind_a_loss },
         { .name = "random output, readers and bounds: every byte right, or a gap of exactly what is gone", .test_func = as_the_model },
     };
     signal(SIGXFSZ, SIG_IGN);
