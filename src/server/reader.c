@@ -25,6 +25,7 @@ void cf_reader_hold(struct cf_reader *r)
     uint64_t gap;
     (void)cf_cursor_next(&first, cf_journal_spool(r->journal), 1, &piece, &gap);
     r->cursor.passed = first.passed;
+    r->cursor.piece = first.piece;
     r->holds = true;
     cf_spool_hold(cf_journal_spool(r->journal), &r->cursor);
 }

@@ -22,6 +22,8 @@
 /* The largest pipe that an unprivileged process may have (fs.pipe-max-size). */
 #define PIPE_BYTES (1u << 20)
 #define PIECES_FIRST 16u
+/* And as many pieces, however small, behind such a reader; the rest of the index is for what the pipes hold at a command's end. */
+#define HOLD_PIECES (CF_SPOOL_PIECES_MAX / 2)
 /* A piece is not made longer than this, so that `len` fits. */
 #define PIECE_MAX (1u << 30)
 
@@ -188,7 +190,7 @@ uint64_t cf_spool_room(const struct cf_spool *s, bool force)
     const struct cf_cursor *c;
     LIST_FOREACH(c, &s->holders, link) {
         uint64_t behind = c->passed < s->end ? s->end - c->passed : 0, most = force || c->last ? s->bound : window;
-        if (behind >= most)
+        if (behind >= most || (!force && !c->last && s->next - (c->piece > s->first ? c->piece : s->first) >= HOLD_PIECES))
             return 0;
         if (most - behind < room)
             room = most - behind;

@@ -418,6 +418,24 @@ static void what_is_in_hand_is_not_overwritten(void **state)
     close_spool(&f);
 }
 
+/* The index has a bound of its own. */
+static void small_pieces_are_held(void **state)
+{
+    struct fixture f;
+    struct cf_cursor c = { .exec = 1 };
+    open_spool(&f, 1u << 20);
+    cf_spool_hold(f.spool, &c);
+    for (unsigned i = 0; i <= CF_SPOOL_PIECES_MAX && cf_spool_room(f.spool, false) > 0; i++)
+        add(&f, 1, i % 2 == 0 ? CF_STREAM_OUT : CF_STREAM_ERR, false, 1);
+    assert_int_equal(cf_spool_begin(f.spool), 0);
+    assert_int_equal(cf_spool_room(f.spool, false), 0);
+    assert_true(cf_spool_room(f.spool, true) > 0);      /* what a command leaves in its pipes */
+    model_read_all(f.model, f.spool, &c);
+    assert_true(cf_spool_room(f.spool, false) > 0);
+    cf_spool_release(f.spool, &c);
+    close_spool(&f);
+}
+
 /* A command's two pipes, however full, fit beside what a reader may lack. */
 static void pipes_fit(void **state)
 {
@@ -640,6 +658,7 @@ int main(void)
         { .name = "room is what the slowest of those who hold leaves, counted from where it is", .test_func = room_is_counted },
         { .name = "a reader that holds passes what it does not want", .test_func = what_it_does_not_want_is_passed },
         { .name = "what a reader that holds has in hand is never overwritten", .test_func = what_is_in_hand_is_not_overwritten },
+        { .name = "pieces, however small, are held for a reader that holds as bytes are", .test_func = small_pieces_are_held },
         { .name = "two full pipes fit beside what a reader may lack", .test_func = pipes_fit },
         { .name = "when the budget is used up the ring wraps where it is, and everybody has the least", .test_func = budget_used_up },
         { .name = "without a descriptor output is counted and lost, and kept again as soon as there is one", .test_func = no_descriptor },
