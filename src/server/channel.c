@@ -363,11 +363,14 @@ int cf_channel_finish(struct cf_channel *c, struct cf_error *error)
 
 /* ---- what a command reads ---- */
 
+/* Under another name until it is complete, since a shell with a terminal may look for its request at any time. */
 int cf_channel_write_file(struct cf_channel *c, const char *name, const char *data, size_t len, struct cf_error *error)
 {
-    (void)unlinkat(c->dir_fd, name, 0);
-    CF_FD_AUTO fd = openat(c->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 || (c->uid != geteuid() && fchown(fd, c->uid, c->gid) < 0) || cf_fd_write_all(fd, data, len) < 0)
+    static const char fresh[] = "new";
+    (void)unlinkat(c->dir_fd, fresh, 0);
+    CF_FD_AUTO fd = openat(c->dir_fd, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 || (c->uid != geteuid() && fchown(fd, c->uid, c->gid) < 0) || cf_fd_write_all(fd, data, len) < 0 ||
+        renameat(c->dir_fd, fresh, c->dir_fd, name) < 0)
         return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot hand it to the shell in %s: %s", c->path, strerror(errno));
     return 0;
 }
