@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/fd.h"
+#include "server/priority.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -212,6 +213,8 @@ int cf_pty_open(struct event_base *loop, const struct cf_pty_options *options, s
     if (code == 0 && ((p->readable = event_new(loop, p->master_fd, EV_READ | EV_PERSIST, on_readable, p)) == NULL ||
                       (p->writable = event_new(loop, p->master_fd, EV_WRITE | EV_PERSIST, on_writable, p)) == NULL))
         code = cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    if (p->readable != NULL)
+        (void)event_priority_set(p->readable, CF_PRIORITY_OUTPUT);
     if (code != 0)
         cf_pty_free(&p);
     else

@@ -82,8 +82,11 @@ static int begin(struct cf_shell *s, struct cf_error *error)
     free_texts(r);
     r->written = true;
     s->state = CF_SHELL_RUNNING;
-    if (r->timeout_ns > 0 && s->terminal.pty == NULL)
-        cf_shell_arm(s, r->timeout_ns);
+    if (s->terminal.pty == NULL) {
+        evtimer_del(s->timer);          /* of a command that was waited for, and cancelled */
+        if (r->timeout_ns > 0)
+            cf_shell_arm(s, r->timeout_ns);
+    }
     return 0;
 }
 
@@ -236,7 +239,10 @@ static void synced(struct cf_shell *s)
 void cf_shell_run_begin(struct cf_shell *s)
 {
     struct cf_error error;
-    if (s->state == CF_SHELL_READY && s->run.active && begin(s, &error) != 0)
+    int code = s->state == CF_SHELL_READY && s->run.active ? begin(s, &error) : 0;
+    if (code == CF_E_BUSY)
+        cf_shell_run_refuse(s);
+    else if (code != 0)
         cf_shell_fail(s, error.code, "%s", error.text);
 }
 
