@@ -45,8 +45,9 @@ case $? in
         [[ -z ${2-} ]] || \builtin return 0
         [[ -z ${__cf_i-} ]] || \builtin eval "$__cf_i"
         \builtin unset __cf_i
-        # What an interrupted `read -N` had taken from a pipe is still with bash, and comes out of the next one, whatever it reads.
-        \builtin read -r -N 256 __cf_w <<<x
+        # What an interrupted `read -N` had taken from a pipe is still with bash, up to 4096 bytes of it, and comes out of the
+        # next one, whatever it reads.
+        \builtin read -r -N 4096 __cf_w <<<x
         # Where bash has saved things: first standard input, next a /dev/null, which the loop's own output goes to.
         __cf_b=3
         until [[ /dev/fd/$__cf_b -ef $__cf_d/b || $__cf_b -gt 63 ]]; do
