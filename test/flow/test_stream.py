@@ -24,7 +24,7 @@ STALL = 1                               # seconds, stream_stall_timeout of one o
 # How far a writer got is told by what it says on another way: bytes written, in the file `progress`.
 WRITER = """python3 -c '
 import os, sys
-n, most, block = 0, int(sys.argv[1]), bytes(range(256)) * 16
+n, most, block = 0, int(sys.argv[1]), bytes(range(256)) * 64
 fd = os.open("progress", os.O_WRONLY | os.O_CREAT)
 while n < most:
     n += os.write(1, block[:most - n])
@@ -361,7 +361,7 @@ while at < len(data):
 def _():
     for form in FORMS:
         s = Session()
-        size = 200 << 20
+        size = 100 << 20
         before = memory(s.server)
         with s.stream(WRITER + str(size), form, rcvbuf=65536) as stream:
             stream.next()
@@ -382,7 +382,7 @@ def _():
     for form, spool in (("raw", SPOOL), ("frames", SPOOL), ("raw", 64 << 20), ("frames", 64 << 20)):
         s = Session(spool_bytes=spool)
         size = 40 << 20
-        block = bytes(range(256)) * 16
+        block = bytes(range(256)) * 64
         want, got, count = hashlib.sha256(block * (size // len(block))).digest(), hashlib.sha256(), 0
         with s.stream(WRITER + str(size), form, rcvbuf=16384) as stream:
             for record in stream:
@@ -694,20 +694,21 @@ def _():
 
 @case("the server's end under a stream: the connection is closed, and nothing is left")
 def _():
-    for form in FORMS:
-        with harness.Server(grace="200ms") as one:
-            id = one.create()["session_id"]
-            stream = Stream.exec(one, id, "echo one; sleep 100", form)
+    with harness.Server(grace="200ms") as one:
+        streams = []
+        for form in FORMS:
+            stream = Stream.exec(one, one.create(workspace=form)["session_id"], "echo one; sleep 100", form)
             while stream.next().data != b"one\n":
                 pass
-            flood = Stream.exec(one, one.create()["session_id"], "yes", form, rcvbuf=4096)
-            one.stop()
+            streams.append((stream, Stream.exec(one, one.create(workspace=form)["session_id"], "yes", form, rcvbuf=4096)))
+        one.stop()
+        for stream, flood in streams:
             try:
                 records = list(stream)
             except Cut:
                 records = []
             # Whether the command heeds the SIGINT or is killed by the next one is open.
-            assert form == "raw" or not records or records[-1].kind in ("result", "error"), records
+            assert stream.form == "raw" or not records or records[-1].kind in ("result", "error"), records
             flood.close()
 
 
