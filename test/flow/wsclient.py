@@ -59,8 +59,8 @@ def connect_to(server, timeout, receive_buffer=None):
 
 
 def drop(sock, reset=False):
-    """Closes it; with `reset` so that the peer gets RST instead of FIN."""
-    if reset:
+    """Closes it; with `reset` so that the peer gets RST instead of FIN.  Again does nothing."""
+    if reset and sock.fileno() >= 0:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
