@@ -163,7 +163,7 @@ Case("what a job prints later is not the next command's", "(sleep 0.2; echo late
 Case("what a job prints in time is in the answer", "echo a & wait; echo b", "a\nb\n", None)
 Case("a double fork", "( (sleep 0.1; echo deep) & ); echo top", like("top\n(deep\n)?"), None)
 Case("a subshell in the background", "( while :; do sleep 1; done ) & kill $!; wait $! 2>/dev/null; echo $?", "143\n", None)
-Case("wait -n", "(exit 3) & wait -n; echo $?", "3\n", None)
+Case("wait -n", "(exit 3) & wait -n; echo $?", "3\n", None, own=True)
 Case("forty jobs that hold stdout", "for i in {1..40}; do sleep 20 & done; echo forty", "forty\n", None, then=(("kill $(jobs -p); wait 2>/dev/null; echo k", "k\n"),))
 
 section("descriptors")
