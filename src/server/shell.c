@@ -232,8 +232,11 @@ int cf_shell_launch(struct cf_shell *s, uint64_t key, int cwd_fd, const struct c
     return 0;
 }
 
+/* A driver that opens the requests behind this finds no name, instead of waiting for somebody to write there. */
 static void hang_up(struct cf_shell *s)
 {
+    if (s->request_fd >= 0)
+        cf_channel_remove(s->channel, CF_DRIVER_REQUESTS);
     cf_fd_close(&s->boot_fd);
     cf_fd_close(&s->request_fd);
     cf_shell_terminal_close(s);
