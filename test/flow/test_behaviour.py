@@ -6,6 +6,7 @@ import re
 import threading
 
 import behaviours
+import behaviours_hard  # noqa: F401 (adds its rows)
 import harness
 from behaviours import USABLE
 from tap import case, run
