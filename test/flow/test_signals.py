@@ -453,17 +453,5 @@ def _():
     t.end()
 
 
-@case("in a terminal, a long command runs as a whole, also when the shell looks for it while it is being written")
-def _():
-    t = Terminal()
-    t.type("(until [ -e stop ]; do kill -WINCH $$; sleep 0.001; done) &\r")
-    text = ("#" + 99 * "a" + "\n") * 15000
-    for turn in range(40):
-        got = t.run_soon(f"{text}echo {turn}")
-        assert got["stdout"] == f"{turn}\n", got
-    t.touch("stop")
-    t.end()
-
-
 if __name__ == "__main__":
     run_cases()
