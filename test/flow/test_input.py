@@ -121,12 +121,12 @@ def _():
     s.end()
 
 
-@case("no stdin reaches the command behind it, nor what a background job of it reads")
+@case("no stdin reaches the command behind it, also while a background job still reads its own")
 def _():
     s = Session()
     s.run("(sleep 0.3; cat >later) & read x", stdin="one\ntwo\n")
     assert s.run("cat", stdin="three")["stdout"] == "three"
-    assert s.run("wait; cat later")["stdout"] == "", "without job control a background job reads nothing"
+    assert s.run("wait; cat later")["stdout"] in ("", "two\n"), "bash gives a job without job control nothing, or what its command has"
     s.end()
 
 
