@@ -48,9 +48,15 @@ case $? in
         # What an interrupted `read -N` had taken from a pipe is still with bash, up to 4096 bytes of it, and comes out of the
         # next one, whatever it reads.
         \builtin read -r -N 4096 __cf_w <<<x
-        # Where bash has saved things: first standard input, next a /dev/null, which the loop's own output goes to.
+        # Where bash has saved things: first standard input, next a /dev/null, which the loop's own output goes to.  Standard
+        # input without that is a filler of a line that an interrupt met: the next line's have taken its place in the array.
         __cf_b=3
-        until [[ /dev/fd/$__cf_b -ef $__cf_d/b || $__cf_b -gt 63 ]]; do
+        until [[ /dev/fd/$__cf_b -ef $__cf_d/b && /dev/fd/$((__cf_b + 1)) -ef /dev/null || $__cf_b -gt 63 ]]; do
+            [[ ! /dev/fd/$__cf_b -ef $__cf_d/b ]] || {
+                __cf_x[0]=$__cf_b
+                \command exec {__cf_x[0]}<&-
+                __cf_x=()
+            }
             __cf_b=$((__cf_b + 1))
         done
         __cf_b=$((__cf_b + 1))
