@@ -133,6 +133,19 @@ static void say_ended(struct viewer *v)
     send_text(v, &text, &w);
 }
 
+/* It is none of the terminal's viewers any more. */
+static void leave(struct viewer *v)
+{
+    struct cf_viewers *all = v->all;
+    if (all == NULL)
+        return;
+    LIST_REMOVE(v, link);
+    all->count--;
+    v->all = NULL;
+    if (all->writer == v)
+        set_writer(all, NULL);
+}
+
 /* ---- from the terminal to the viewer ---- */
 
 static void fell_behind(struct viewer *v, uint64_t bytes)
@@ -140,6 +153,7 @@ static void fell_behind(struct viewer *v, uint64_t bytes)
     char reason[96];
     snprintf(reason, sizeof reason, "fell behind by %llu bytes", (unsigned long long)bytes);
     v->over = true;
+    leave(v);                           /* its place is free at once, however long the close takes to reach it */
     cf_ws_close(v->ws, CLOSE_BEHIND, reason);
 }
 
@@ -290,18 +304,6 @@ static void on_message(void *arg, bool binary, const char *data, size_t len)
 static void on_want(void *arg)
 {
     pump(arg);
-}
-
-static void leave(struct viewer *v)
-{
-    struct cf_viewers *all = v->all;
-    if (all == NULL)
-        return;
-    LIST_REMOVE(v, link);
-    all->count--;
-    v->all = NULL;
-    if (all->writer == v)
-        set_writer(all, NULL);
 }
 
 static void on_closed(void *arg, unsigned code)

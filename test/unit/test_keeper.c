@@ -65,7 +65,9 @@ static void orphans_die_after_the_leader_left(void **state)
     CF_FD_AUTO out = -1;
 
     peer_open(&p, hold_of(state));
-    start(&p, 1, ESCAPERS "echo ready; exit 7", LEASE_MS, &out);
+    peer_spawn(&p, 1, ESCAPERS "echo ready; exit 7", LEASE_MS, &out);   /* it may be gone before one could look */
+    assert_true(peer_await(&p, CF_WIRE_SPAWNED, 1, &report));
+    assert_int_equal(report.spawned.status, 0);
     assert_true(peer_await(&p, CF_WIRE_LEFT, 1, &report));
     assert_true(WIFEXITED(report.left.wait_status));
     assert_int_equal(WEXITSTATUS(report.left.wait_status), 7);
