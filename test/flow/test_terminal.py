@@ -231,7 +231,7 @@ def _():
             v.type("sleep 777\r")
             t.wait_at_work()
             t.fails(409, "busy", "POST", "exec", {"command": "true"})
-            v.type("\x03")
+            v.type("\x03\r")
             got = t.run_soon("echo $$; jobs | wc -l; exit_code=5")
             assert int(got["stdout"].split()[1]) >= 2, got
             v.ask("echo $exit_code", "5")
@@ -320,7 +320,6 @@ def _():
         beside(t, v, "echo half a", " line\r", "half a line")
         beside(t, v, "echo 'two", " lines'\r", "two lines")
         beside(t, v, "echo ac\x1b[D", "b\r", "abc", "echo ac")          # the cursor is within the line
-        beside(t, v, "echo kept\x15", "echo \x19 back\r", "echo kept back", "echo kept")
         beside(t, v, "\x12half a", "\r", "half a line", "half a")        # searching the history
         v.ask("set -o vi")
         beside(t, v, "echo vi\x1b", "A mode\r", "vi mode", b"echo vi\x08")
