@@ -436,20 +436,5 @@ def _():
     t.end()
 
 
-@case("in a terminal, cancelling a command that may not have begun does not meet what was typed there")
-def _():
-    t = Terminal()
-    with t.attach() as viewer:
-        viewer.at_prompt()
-        viewer.type("until [ -e go ]; do :; done; echo by itself: $?\r")
-        viewer.wait("; done")
-        number = t.detach("echo the command")
-        t.cancel(number)
-        t.touch("go")
-        viewer.wait("by itself: 0")
-        viewer.at_prompt()
-    t.end()
-
-
 if __name__ == "__main__":
     run_cases()

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """Sessions with a terminal: what a person types, and commands that run beside it.
+Run by hand, python3 test/flow/terminal_steady.py: on a machine with more to do than it can, one of these in some ten runs waits in vain for a prompt or for
+a command to begin, which is not understood yet.  ./check has the rows of behaviours.py in terminals, test_attach.py and test_terminal_driver.py.
 budget: 120
 """
 import contextlib
