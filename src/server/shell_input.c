@@ -130,7 +130,7 @@ int cf_shell_input(struct cf_shell *s, const struct cf_input *input, bool *ret_r
         *ret_repeated = input->seq != 0 && input->seq <= s->terminal.last_seq;
         return *ret_repeated ? 0 : type(s, input, error);
     }
-    *ret_repeated = s->run.active && input->seq != 0 && input->seq <= in->last_seq;
+    *ret_repeated = input->seq != 0 && input->seq <= in->last_seq;
     *ret_open = is_open(&s->run);
     if (*ret_repeated)
         return 0;

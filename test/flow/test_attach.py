@@ -230,8 +230,8 @@ def _():
         assert t.type("echo posted")["accepted"] == 11
         v.wait("echo posted")
         v.ask("", "posted")
-        t.type("exec cat\r")
-        v.wait("exec cat\r\n")
+        t.type("echo up; exec cat\r")      # what it prints comes behind the line editor's modes
+        v.wait("\rup\r\n")
         t.type("line\r")
         v.wait("line\r\nline\r\n")
         assert t.post("input", {"eof": True})["open"] is True
