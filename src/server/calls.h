@@ -2,10 +2,13 @@
 #ifndef CURFEW_SERVER_CALLS_H
 #define CURFEW_SERVER_CALLS_H
 
+#include "core/core.h"
 #include "server/call.h"
 #include "server/tombs.h"
 
 /* Answers with the error, and with the tombstone as error.session when there is one (NULL: none). */
 void cf_calls_fail(struct cf_call *call, const struct cf_error *error, const struct cf_tomb *tomb);
+/* Finds the session that the path names, or answers 404, or 410 with the tombstone. */
+bool cf_calls_find(struct cf_call *call, cf_handle *ret_handle);
 
 #endif

@@ -56,21 +56,10 @@ void cf_calls_list(struct cf_call *call)
     cf_call_reply(call, 200);
 }
 
-/* Finds the session that the path names, or answers 404, or 410 with the tombstone. */
-static bool find(struct cf_call *call, cf_handle *ret_handle)
-{
-    const struct cf_tomb *tomb = NULL;
-    struct cf_error error;
-    int code = cf_sessions_find(call->server->sessions, call->id, call->now, ret_handle, &tomb, &error);
-    if (code != 0)
-        cf_calls_fail(call, &error, tomb);
-    return code == 0;
-}
-
 void cf_calls_show(struct cf_call *call)
 {
     cf_handle handle;
-    if (!find(call, &handle))
+    if (!cf_calls_find(call, &handle))
         return;
     (void)cf_sessions_json(call->server->sessions, handle, call->now, cf_call_data(call), NULL);
     cf_call_reply(call, 200);
@@ -92,7 +81,7 @@ void cf_calls_end(struct cf_call *call)
     cf_handle handle;
     struct cf_error error;
     int64_t grace_ns = cf_call_duration_ns(call, "grace", call->server->settings.grace);
-    if (!find(call, &handle))
+    if (!cf_calls_find(call, &handle))
         return;
     if (cf_sessions_wait(call->server->sessions, handle, on_gone, call, &error) != 0) {
         cf_call_fail(call, &error, NULL);
@@ -105,7 +94,7 @@ void cf_calls_heartbeat(struct cf_call *call)
 {
     cf_handle handle;
     struct cf_session row;
-    if (!find(call, &handle))
+    if (!cf_calls_find(call, &handle))
         return;
     (void)cf_core_touch(call->server->core, handle, call->now.mono_ns, CF_TOUCH_HEARTBEAT);
     (void)cf_core_get(call->server->core, handle, call->now.mono_ns, &row);

@@ -3,21 +3,10 @@
 #include "server/calls.h"
 #include "server/sessions.h"
 
-/* The session that the path names, or an answer. */
-static bool find(struct cf_call *call, cf_handle *ret_handle)
-{
-    const struct cf_tomb *tomb = NULL;
-    struct cf_error error;
-    int code = cf_sessions_find(call->server->sessions, call->id, call->now, ret_handle, &tomb, &error);
-    if (code != 0)
-        cf_calls_fail(call, &error, tomb);
-    return code == 0;
-}
-
 void cf_calls_attach(struct cf_call *call)
 {
     cf_handle handle;
-    if (!find(call, &handle))
+    if (!cf_calls_find(call, &handle))
         return;
     struct cf_viewers *viewers = cf_sessions_viewers(call->server->sessions, handle);
     if (cf_call_has(call, "cols") != cf_call_has(call, "rows"))
@@ -33,7 +22,7 @@ void cf_calls_resize(struct cf_call *call)
     struct cf_error error;
     cf_handle handle;
     unsigned cols = (unsigned)cf_call_int(call, "cols", 0), rows = (unsigned)cf_call_int(call, "rows", 0);
-    if (!find(call, &handle))
+    if (!cf_calls_find(call, &handle))
         return;
     if (cf_sessions_resize(call->server->sessions, handle, cols, rows, &error) != 0) {
         cf_call_fail(call, &error, NULL);
