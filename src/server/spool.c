@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -238,14 +239,30 @@ static bool find_place(struct cf_spool *s, size_t *len, size_t *ret_place)
     return (place > 0 && s->size == size) || lseek(s->fd, (off_t)place, SEEK_SET) >= 0;
 }
 
+/* Only what is really there makes older bytes go: how many that is, at most `most`, 0 or -1 as splice(2) would say. */
+static ssize_t in_pipe(int fd, size_t most)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    int there = 0;
+    if (poll(&p, 1, 0) > 0 && (p.revents & (POLLIN | POLLHUP)) == POLLHUP)
+        return 0;
+    if (ioctl(fd, FIONREAD, &there) < 0)
+        return -1;
+    if (there == 0)
+        errno = EAGAIN;
+    return there == 0 ? -1 : (size_t)there < most ? there : (ssize_t)most;
+}
+
 ssize_t cf_spool_splice(struct cf_spool *s, int fd, const struct cf_piece *from, size_t most)
 {
     struct cf_piece source = *from;
     size_t place;
-    int there;
-    /* Only what is really there makes older bytes go. */
-    if (s->end - s->begin + most > s->size && ioctl(fd, FIONREAD, &there) == 0 && there > 0 && (size_t)there < most)
+    if (s->end - s->begin + most > s->size) {
+        ssize_t there = in_pipe(fd, most);
+        if (there <= 0)
+            return there;
         most = (size_t)there;
+    }
     if (!find_place(s, &most, &place))
         return lose_from(s, fd, most);
     uint64_t room = cf_spool_room(s, true);     /* the bound may be less than it was */

@@ -193,6 +193,25 @@ static void small_output_small_ring(void **state)
     close_spool(&f);
 }
 
+/* Asking a pipe that has nothing costs none of what is kept, whether somebody may still write to it or not. */
+static void nothing_to_take_drops_nothing(void **state)
+{
+    struct fixture f;
+    struct cf_piece source = { .exec = 2 };
+    open_spool(&f, LEAST);
+    splice_in(&f, 1, CF_STREAM_OUT, false, LEAST, ALL);
+    assert_int_equal(cf_spool_begin(f.spool), 0);
+    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, ALL), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(cf_spool_begin(f.spool), 0);
+    close(f.in);
+    f.in = -1;
+    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, ALL), 0);
+    assert_int_equal(cf_spool_begin(f.spool), 0);
+    assert_int_equal(cf_spool_end(f.spool), LEAST);
+    close_spool(&f);
+}
+
 /* The ring is full at each of its places once, by portions of each kind of size, from a pipe and from memory. */
 static void wraps_anywhere(void **state)
 {
@@ -649,6 +668,7 @@ int main(void)
         { .name = "a session that printed nothing has no descriptor, and an empty pipe is told from one without writers", .test_func = nothing_printed },
         { .name = "the ring grows by doubling, up to its bound, and drops nothing before", .test_func = grows_by_need },
         { .name = "little output takes little memory, however much is asked for", .test_func = small_output_small_ring },
+        { .name = "asking a pipe that has nothing costs none of what is kept", .test_func = nothing_to_take_drops_nothing },
         { .name = "beyond the bound exactly the oldest bytes go, wherever the ring wraps; its descriptor stands where it is filled", .test_func = wraps_anywhere },
         { .name = "more than the ring at once leaves its last bytes, and a gap of the right size", .test_func = more_than_the_ring_at_once },
         { .name = "bytes that were lent stay where they are when the ring grows", .test_func = lent_bytes_stay },
