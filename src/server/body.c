@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -42,6 +43,7 @@ struct cf_body {
     struct event *look;                 /* EV_READ and EV_CLOSED: whether the client is still there */
     struct cf_body_part part;
     struct iovec segments[SEGMENTS];    /* of the part: chunk header, head, data, end of the chunk */
+    char *kept;                         /* NULL, or a copy of the data */
     char header[20];
     size_t size, sent;                  /* bytes of the segments */
     int queued_bytes;                   /* in the socket, when waiting for room began */
@@ -167,6 +169,8 @@ static enum cf_body_step fetch(struct cf_body *b)
 {
     struct cf_body_part *part = &b->part;
     cf_buf_reset(&part->head);
+    free(b->kept);
+    b->kept = NULL;
     part->data = NULL;
     part->len = b->size = b->sent = 0;
     enum cf_body_step step = b->source->next(b->arg, part);
@@ -290,6 +294,20 @@ void cf_body_wake(struct cf_body *b)
         event_active(b->turn, EV_WRITE, 0);
 }
 
+void cf_body_keep(struct cf_body *b)
+{
+    struct iovec *data = &b->segments[2];
+    if (b->kept || data->iov_len == 0 || b->sent == b->size || b->state == ENDED || b->state == CUT)
+        return;
+    b->kept = malloc(data->iov_len);
+    if (!b->kept) {
+        leave(b, CUT);
+        return;
+    }
+    memcpy(b->kept, data->iov_base, data->iov_len);
+    data->iov_base = b->kept;
+}
+
 void cf_call_stream(struct cf_call *call, const char *type, const struct cf_body_source *source, void *arg,
                     struct cf_body **ret_body)
 {
@@ -325,5 +343,6 @@ void cf_body_free(struct cf_body **ptr, bool ok)
     TAILQ_REMOVE(&b->request->conn->http->bodies, b, link);
     b->source->done(b->arg, ok && (b->state == ENDED || b->state == HEADERS));
     cf_buf_free(&b->part.head);
+    free(b->kept);
     free(b);
 }

@@ -48,6 +48,8 @@ struct cf_body_source {
  * connection ends. */
 void cf_call_stream(struct cf_call *call, const char *type, const struct cf_body_source *source, void *arg,
                     struct cf_body **ret_body);
+/* Copies what is still lent of the part in hand: its place is about to be used for something else.  Without memory for that the client is cut. */
+void cf_body_keep(struct cf_body *body);
 /* The source may have more.  Cheap; from anywhere in the loop but `next`; the work runs in the loop, later. */
 void cf_body_wake(struct cf_body *body);
 

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -333,14 +332,10 @@ static void prune_late(struct cf_channel *c)
     c->late_count = kept;
 }
 
-/* The last of what a command printed.  A ring whose growth was refused may have less place beside what a reader holds than there is in the
- * pipes: the rest comes when the reader has moved on, when the command has ended long ago. */
+/* The last of what a command printed. */
 static void drain_last(struct stream *s)
 {
-    int rest;
     (void)drain(s, DRAIN_BYTES, true);
-    if (s->held && ioctl(s->fd, FIONREAD, &rest) == 0 && rest > 0)
-        cf_journal_miss(s->channel->journal, &s->origin, (uint64_t)rest);
     s->origin.late = true;
 }
 

@@ -16,7 +16,6 @@ struct cf_journal {
     struct cf_watch *writer;
     bool held;                          /* the writer waits for cf_journal_moved */
     bool closed;
-    bool terminal;                      /* one prints here, too */
     struct cf_buf tombstone;
 };
 
@@ -169,18 +168,12 @@ ssize_t cf_journal_splice(struct cf_journal *j, int fd, const struct cf_origin *
 {
     struct cf_exec *e = cf_journal_find(j, o->exec);
     struct cf_piece source = { .exec = o->exec, .stream = (uint8_t)o->stream, .late = o->late };
-    uint64_t room = cf_spool_room(j->spool, force);
-    if (room == 0) {
-        j->held = true;
-        errno = ENOBUFS;
-        return -1;
-    }
     if (e != NULL && !o->late) {
         source.exec_at = e->bytes;
         source.stream_at = e->stream_bytes[o->stream];
     }
-    ssize_t n = cf_spool_splice(j->spool, fd, &source, most < room ? most : (size_t)room);
-    if (n < 0 && errno == ENOBUFS)      /* the bound has just become less */
+    ssize_t n = cf_spool_splice(j->spool, fd, &source, most, force);
+    if (n < 0 && errno == ENOBUFS)
         j->held = true;
     if (n <= 0)
         return n;
@@ -190,29 +183,12 @@ ssize_t cf_journal_splice(struct cf_journal *j, int fd, const struct cf_origin *
     return n;
 }
 
-void cf_journal_miss(struct cf_journal *j, const struct cf_origin *o, uint64_t bytes)
-{
-    struct cf_exec *e = cf_journal_find(j, o->exec);
-    if (e != NULL && !o->late)
-        count(e, false, o->stream, bytes);
-}
-
 void cf_journal_terminal(struct cf_journal *j, const char *data, size_t len)
 {
     const struct cf_piece source = { .stream = CF_STREAM_TERMINAL, .exec_at = j->terminal_bytes, .stream_at = j->terminal_bytes };
     cf_spool_add(j->spool, &source, data, len);
     j->terminal_bytes += len;
     cf_journal_wake(j);
-}
-
-void cf_journal_expect_terminal(struct cf_journal *j)
-{
-    j->terminal = true;
-}
-
-bool cf_journal_lends(const struct cf_journal *j)
-{
-    return !j->terminal;
 }
 
 uint64_t cf_journal_terminal_bytes(const struct cf_journal *j)
@@ -254,7 +230,7 @@ void cf_journal_drop_writer(struct cf_journal *j, const struct cf_watch *writer)
 
 void cf_journal_moved(struct cf_journal *j)
 {
-    if (!j->held || cf_spool_room(j->spool, false) == 0)
+    if (!j->held || cf_spool_room(j->spool) == 0)
         return;
     j->held = false;
     if (j->writer != NULL)

@@ -83,14 +83,8 @@ struct cf_origin {
     enum cf_stream stream;
     bool late;                          /* the command has ended */
 };
-/* Takes bytes out of a pipe, as cf_spool_splice; with `force` also when a reader that holds is too far behind, as far as there is place. */
+/* Takes bytes out of a pipe, as cf_spool_splice; with `force` also when a reader that holds is too far behind. */
 ssize_t cf_journal_splice(struct cf_journal *journal, int fd, const struct cf_origin *origin, size_t most, bool force);
-/* So many bytes of a command are not taken before its end: its readers are told by a gap.  They may come as late ones. */
-void cf_journal_miss(struct cf_journal *journal, const struct cf_origin *origin, uint64_t bytes);
-/* A terminal is going to print here.  It waits for no reader: so nothing of the spool may be lent for longer than a call. */
-void cf_journal_expect_terminal(struct cf_journal *journal);
-/* Whether a reader that holds keeps what it was given where it is, until it takes it. */
-bool cf_journal_lends(const struct cf_journal *journal);
 /* Bytes that the session's terminal printed. */
 void cf_journal_terminal(struct cf_journal *journal, const char *data, size_t len);
 uint64_t cf_journal_terminal_bytes(const struct cf_journal *journal);

@@ -15,7 +15,7 @@ void cf_reader_open(struct cf_reader *r, struct cf_journal *journal, struct cf_e
         exec->pins++;
 }
 
-void cf_reader_hold(struct cf_reader *r)
+void cf_reader_hold(struct cf_reader *r, void (*overtaken)(void *arg), void *arg)
 {
     if (r->exec != NULL && r->exec->ended)
         return;
@@ -26,6 +26,8 @@ void cf_reader_hold(struct cf_reader *r)
     (void)cf_cursor_next(&first, cf_journal_spool(r->journal), 1, &piece, &gap);
     r->cursor.passed = first.passed;
     r->cursor.piece = first.piece;
+    r->cursor.overtaken = overtaken;
+    r->cursor.arg = arg;
     r->holds = true;
     cf_spool_hold(cf_journal_spool(r->journal), &r->cursor);
 }

@@ -17,12 +17,13 @@ struct cf_reader {
 void cf_reader_open(struct cf_reader *reader, struct cf_journal *journal, struct cf_exec *exec, const enum cf_stream *stream,
                     uint64_t since, bool text);
 void cf_reader_close(struct cf_reader *reader);
-/* From now on it loses nothing: who prints waits for it.  A reader of one command holds until that has ended, and then only what it was given last:
- * whoever prints behind it needs the place. */
-void cf_reader_hold(struct cf_reader *reader);
+/* From now on who prints waits for it, but for a terminal, and for what a command leaves in its pipes when it ends: that may overtake a reader
+ * that is most of a ring behind.  `overtaken` is called when what it was given and has not taken must be copied now, or is lost.  A reader of one
+ * command holds until that has ended. */
+void cf_reader_hold(struct cf_reader *reader, void (*overtaken)(void *arg), void *arg);
 
 /* What comes next, at most `most` bytes; as text at least one character.  BYTES: *ret_bytes are *ret_len of them, borrowed until more is printed, or while it
- * holds until it takes them.  GAP: *ret_gap are gone, and counted.  NONE: nothing has come yet. */
+ * holds until it takes them or is overtaken.  GAP: *ret_gap are gone, and counted.  NONE: nothing has come yet. */
 enum cf_next cf_reader_next(struct cf_reader *reader, size_t most, struct cf_piece *ret_piece, const char **ret_bytes, size_t *ret_len,
                             uint64_t *ret_gap);
 void cf_reader_take(struct cf_reader *reader, const struct cf_piece *piece, size_t len);

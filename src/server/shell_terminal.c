@@ -94,7 +94,6 @@ int cf_shell_terminal_make(struct cf_shell *s, const struct cf_terminal *termina
 {
     s->terminal.cols = terminal->cols;
     s->terminal.rows = terminal->rows;
-    cf_journal_expect_terminal(cf_shell_journal(s));
     int code = open_pty(s, error);
     if (code == 0)
         code = cf_channel_make_input(s->channel, CF_DRIVER_TERMINAL_STATUS, &s->terminal.status_hold_fd, &s->status_fd, error);

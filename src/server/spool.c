@@ -117,6 +117,14 @@ static void grow(struct cf_spool *s, size_t want)
     }
 }
 
+static void tell_overtaken(const struct cf_spool *s)
+{
+    const struct cf_cursor *c;
+    LIST_FOREACH(c, &s->holders, link)
+        if (c->passed < s->begin && c->overtaken != NULL)
+            c->overtaken(c->arg);
+}
+
 static void drop_piece(struct cf_spool *s, uint64_t bytes)
 {
     struct cf_piece *p = piece_at(s, s->first);
@@ -131,6 +139,7 @@ static void drop_piece(struct cf_spool *s, uint64_t bytes)
     s->begin = p->at;
     if (p->len == 0)
         s->first++;
+    tell_overtaken(s);
 }
 
 /* Drops from the front until `want` more bytes fit. */
@@ -185,16 +194,18 @@ static void note(struct cf_spool *s, const struct cf_piece *source)
 
 /* ---- writing ---- */
 
-uint64_t cf_spool_room(const struct cf_spool *s, bool force)
+uint64_t cf_spool_room(const struct cf_spool *s)
 {
     uint64_t window = s->bound / 4 < HOLD_WINDOW ? s->bound / 4 : HOLD_WINDOW, room = UINT64_MAX;
     const struct cf_cursor *c;
     LIST_FOREACH(c, &s->holders, link) {
-        uint64_t behind = c->passed < s->end ? s->end - c->passed : 0, most = force || c->last ? s->bound : window;
-        if (behind >= most || (!force && !c->last && s->next - (c->piece > s->first ? c->piece : s->first) >= HOLD_PIECES))
+        uint64_t behind = c->passed < s->end ? s->end - c->passed : 0;
+        if (c->loose)
+            continue;
+        if (behind >= window || s->next - (c->piece > s->first ? c->piece : s->first) >= HOLD_PIECES)
             return 0;
-        if (most - behind < room)
-            room = most - behind;
+        if (window - behind < room)
+            room = window - behind;
     }
     return room;
 }
@@ -253,10 +264,23 @@ static ssize_t in_pipe(int fd, size_t most)
     return there == 0 ? -1 : (size_t)there < most ? there : (ssize_t)most;
 }
 
-ssize_t cf_spool_splice(struct cf_spool *s, int fd, const struct cf_piece *from, size_t most)
+/* At most what those who hold bear. */
+static bool clamp(const struct cf_spool *s, bool force, size_t *most)
+{
+    uint64_t room = force ? UINT64_MAX : cf_spool_room(s);
+    if (*most > room)
+        *most = (size_t)room;
+    if (*most == 0)
+        errno = ENOBUFS;
+    return *most > 0;
+}
+
+ssize_t cf_spool_splice(struct cf_spool *s, int fd, const struct cf_piece *from, size_t most, bool force)
 {
     struct cf_piece source = *from;
     size_t place;
+    if (!clamp(s, force, &most))
+        return -1;
     if (s->end - s->begin + most > s->size) {
         ssize_t there = in_pipe(fd, most);
         if (there <= 0)
@@ -265,13 +289,8 @@ ssize_t cf_spool_splice(struct cf_spool *s, int fd, const struct cf_piece *from,
     }
     if (!find_place(s, &most, &place))
         return lose_from(s, fd, most);
-    uint64_t room = cf_spool_room(s, true);     /* the bound may be less than it was */
-    if (room == 0) {
-        errno = ENOBUFS;
+    if (!clamp(s, force, &most))        /* the bound may be less than it was */
         return -1;
-    }
-    if (most > room)
-        most = (size_t)room;
     make_room(s, most);
     ssize_t n;
     do
@@ -396,7 +415,7 @@ void cf_spool_loosen(struct cf_spool *s, uint32_t exec)
 {
     struct cf_cursor *c;
     LIST_FOREACH(c, &s->holders, link)
-        c->last = c->last || c->exec == exec;
+        c->loose = c->loose || c->exec == exec;
 }
 
 void cf_spool_release(struct cf_spool *s, struct cf_cursor *c)

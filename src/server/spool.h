@@ -49,9 +49,9 @@ struct cf_spool *cf_spool_new(uint64_t max_bytes, struct cf_spool_budget *budget
 void cf_spool_free(struct cf_spool **spool);
 
 /* Takes up to `most` bytes out of the pipe `fd`, which is non-blocking.  `source` says whose they are; its `at` and `len` are not looked at.  Returns how
- * many, 0 when nobody has the pipe open for writing and it is empty, or -1: EAGAIN when it is empty, ENOBUFS when a reader that holds would lose
- * what it has in hand. */
-ssize_t cf_spool_splice(struct cf_spool *spool, int fd, const struct cf_piece *source, size_t most);
+ * many, 0 when nobody has the pipe open for writing and it is empty, or -1: EAGAIN when it is empty, ENOBUFS when a reader that holds is too far
+ * behind.  With `force` nobody is waited for, and who is a whole ring behind is overtaken. */
+ssize_t cf_spool_splice(struct cf_spool *spool, int fd, const struct cf_piece *source, size_t most, bool force);
 /* The same for bytes that were read already. */
 void cf_spool_add(struct cf_spool *spool, const struct cf_piece *source, const char *data, size_t len);
 
@@ -71,8 +71,11 @@ struct cf_cursor {
     uint64_t since;                     /* the next byte that it wants */
     uint64_t piece;                     /* serial number of the first piece that may have it; 0 to begin with */
     uint64_t passed;                    /* session's offset before which it wants nothing more */
-    bool last;                          /* only what it was given last must stay */
     LIST_ENTRY(cf_cursor) link;         /* while it holds */
+    bool loose;                         /* its command has ended: nobody waits for it */
+    /* What it was given and has not taken is about to be overwritten: the last time to copy it.  Called while it holds; may be NULL. */
+    void (*overtaken)(void *arg);
+    void *arg;
 };
 
 enum cf_next { CF_NEXT_NONE, CF_NEXT_BYTES, CF_NEXT_GAP };
@@ -83,16 +86,13 @@ void cf_cursor_take(struct cf_cursor *cursor, const struct cf_piece *piece, size
 /* Where it stands in the order of what it wants. */
 uint64_t cf_cursor_offset(const struct cf_cursor *cursor, const struct cf_piece *piece);
 
-/* From now on writers should wait when this reader is too far behind, until release; what it was given is not overwritten before it takes it.
- * The cursor must not move in memory. */
+/* From now on writers should wait when this reader is too far behind, until release.  The cursor must not move in memory. */
 void cf_spool_hold(struct cf_spool *spool, struct cf_cursor *cursor);
 void cf_spool_release(struct cf_spool *spool, struct cf_cursor *cursor);
-/* What a command printed is all there now: its readers that hold keep what they have in hand, and hold up nobody who prints after it until
- * their place is needed. */
+/* What a command printed is all there now: its readers that hold wait for nobody, and nobody who prints after it waits for them. */
 void cf_spool_loosen(struct cf_spool *spool, uint32_t exec);
-/* How many bytes may be added without a reader that holds being too far behind, with `force` without it losing any; UINT64_MAX when
- * none holds. */
-uint64_t cf_spool_room(const struct cf_spool *spool, bool force);
+/* How many bytes may be added without a reader that holds being too far behind; UINT64_MAX when none holds. */
+uint64_t cf_spool_room(const struct cf_spool *spool);
 /* How large a pipe may be for its bytes to fit beside what such a reader has not read yet. */
 size_t cf_spool_pipe_bytes(const struct cf_spool *spool);
 

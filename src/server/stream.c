@@ -198,17 +198,18 @@ static void take(struct stream *s)
     s->piece.len = 0;
 }
 
-/* Bytes that may be overwritten while the socket has them in hand are copied. */
-static bool may_lend(const struct stream *s)
+static void on_overtaken(void *arg)
 {
-    return s->reader.holds && cf_journal_lends(s->reader.journal);
+    struct stream *s = arg;
+    if (s->piece.len > 0 && s->body != NULL)
+        cf_body_keep(s->body);
 }
 
 static void put_piece(struct stream *s, struct cf_body_part *part)
 {
     s->offset = cf_reader_offset(&s->reader);
     s->form->put(s, part, RECORD_PIECE, NULL);
-    if (part->data != NULL && !may_lend(s)) {
+    if (part->data != NULL && !s->reader.holds) {  /* they may be overwritten while the socket has them in hand */
         cf_buf_append(&part->head, part->data, part->len);
         part->data = NULL;
         part->len = 0;
@@ -217,7 +218,7 @@ static void put_piece(struct stream *s, struct cf_body_part *part)
 
 static enum cf_body_step output(struct stream *s, struct cf_body_part *part)
 {
-    size_t most = may_lend(s) && !s->form->json ? LENT_BYTES : COPIED_BYTES;
+    size_t most = s->reader.holds && !s->form->json ? LENT_BYTES : COPIED_BYTES;
     enum cf_next next = s->left == 0 ? CF_NEXT_NONE
         : cf_reader_next(&s->reader, s->left < most ? (size_t)s->left : most, &s->piece, &s->bytes, &s->piece_len, &s->gap);
     if (next == CF_NEXT_GAP && s->form->put == put_raw)
@@ -314,7 +315,7 @@ static struct stream *new_stream(struct cf_call *call, struct cf_journal *journa
     cf_reader_open(&s->reader, journal, spec->exec, spec->stream, spec->since, s->form->json && spec->encoding == CF_ENCODING_TEXT);
     cf_journal_watch(journal, &s->watch);
     if (spec->holds)
-        cf_reader_hold(&s->reader);
+        cf_reader_hold(&s->reader, on_overtaken, s);
     return s;
 }
 

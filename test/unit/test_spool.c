@@ -98,9 +98,9 @@ static void splice_in(struct fixture *f, uint32_t exec, enum cf_stream stream, b
         struct cf_piece source = source_of(f, exec, stream, late);
         size_t expected = (size_t)in_pipe < most ? (size_t)in_pipe : most;
         memcpy(f->model->bytes + f->model->end, data, expected);    /* of which it may drop some at once */
-        n = cf_spool_splice(f->spool, f->out, &source, most);
+        n = cf_spool_splice(f->spool, f->out, &source, most, false);
         if (n < 0 && errno == ENOBUFS) {        /* the ring could not grow as far as it was to */
-            assert_int_equal(cf_spool_room(f->spool, true), 0);
+            assert_int_equal(cf_spool_room(f->spool), 0);
             assert_int_equal(read(f->out, rest, sizeof rest), in_pipe);
             return;
         }
@@ -152,11 +152,11 @@ static void nothing_printed(void **state)
     assert_int_equal(model_step(f.model, f.spool, &all, SIZE_MAX, 1), CF_NEXT_NONE);
     assert_int_equal(model_step(f.model, f.spool, &one, SIZE_MAX, 1), CF_NEXT_NONE);
     struct cf_piece source = { .exec = 1 };
-    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, 100), -1);
+    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, 100, false), -1);
     assert_int_equal(errno, EAGAIN);
     close(f.in);
     f.in = -1;
-    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, 100), 0);
+    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, 100, false), 0);
     assert_int_equal(cf_spool_end(f.spool), 0);
     close_spool(&f);
 }
@@ -201,12 +201,12 @@ static void nothing_to_take_drops_nothing(void **state)
     open_spool(&f, LEAST);
     splice_in(&f, 1, CF_STREAM_OUT, false, LEAST, ALL);
     assert_int_equal(cf_spool_begin(f.spool), 0);
-    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, ALL), -1);
+    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, ALL, false), -1);
     assert_int_equal(errno, EAGAIN);
     assert_int_equal(cf_spool_begin(f.spool), 0);
     close(f.in);
     f.in = -1;
-    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, ALL), 0);
+    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, ALL, false), 0);
     assert_int_equal(cf_spool_begin(f.spool), 0);
     assert_int_equal(cf_spool_end(f.spool), LEAST);
     close_spool(&f);
@@ -368,27 +368,24 @@ static void room_is_counted(void **state)
     struct cf_cursor a = { .exec = 1 }, b = { 0 };
     uint64_t bound = 1u << 20, window = bound / 4;
     open_spool(&f, bound);
-    assert_true(cf_spool_room(f.spool, false) == UINT64_MAX && cf_spool_room(f.spool, true) == UINT64_MAX);
+    assert_true(cf_spool_room(f.spool) == UINT64_MAX);
     cf_spool_hold(f.spool, &a);
-    assert_int_equal(cf_spool_room(f.spool, false), window);
+    assert_int_equal(cf_spool_room(f.spool), window);
     add(&f, 1, CF_STREAM_OUT, false, 100000);
-    assert_int_equal(cf_spool_room(f.spool, false), window - 100000);
-    assert_int_equal(cf_spool_room(f.spool, true), bound - 100000);
+    assert_int_equal(cf_spool_room(f.spool), window - 100000);
     read_some(&f, &a, 60000);                           /* in the middle of one piece */
-    assert_int_equal(cf_spool_room(f.spool, false), window - 40000);
+    assert_int_equal(cf_spool_room(f.spool), window - 40000);
     cf_spool_hold(f.spool, &b);
-    assert_int_equal(cf_spool_room(f.spool, false), window - 100000);
+    assert_int_equal(cf_spool_room(f.spool), window - 100000);
     read_some(&f, &b, 99999);
-    assert_int_equal(cf_spool_room(f.spool, false), window - 40000);
+    assert_int_equal(cf_spool_room(f.spool), window - 40000);
     add(&f, 2, CF_STREAM_OUT, false, 300000);
-    assert_int_equal(cf_spool_room(f.spool, false), 0);
-    assert_int_equal(cf_spool_room(f.spool, true), bound - 340000);
+    assert_int_equal(cf_spool_room(f.spool), 0);
     cf_spool_loosen(f.spool, 1);
-    assert_int_equal(cf_spool_room(f.spool, false), 0);  /* for b */
+    assert_int_equal(cf_spool_room(f.spool), 0);  /* for b */
     cf_spool_release(f.spool, &b);
-    assert_int_equal(cf_spool_room(f.spool, false), bound - 340000);
+    assert_true(cf_spool_room(f.spool) == UINT64_MAX);
     cf_spool_release(f.spool, &a);
-    assert_true(cf_spool_room(f.spool, false) == UINT64_MAX);
     close_spool(&f);
 }
 
@@ -401,38 +398,63 @@ static void what_it_does_not_want_is_passed(void **state)
     open_spool(&f, 1u << 20);
     cf_spool_hold(f.spool, &err);
     add(&f, 1, CF_STREAM_OUT, false, window);
-    assert_int_equal(cf_spool_room(f.spool, false), 0);
+    assert_int_equal(cf_spool_room(f.spool), 0);
     assert_int_equal(cf_cursor_next(&err, f.spool, SIZE_MAX, &piece, &gap), CF_NEXT_NONE);
-    assert_int_equal(cf_spool_room(f.spool, false), window);
+    assert_int_equal(cf_spool_room(f.spool), window);
     add(&f, 1, CF_STREAM_ERR, false, 10);
     add(&f, 2, CF_STREAM_OUT, false, 1000);
     assert_int_equal(cf_cursor_next(&err, f.spool, SIZE_MAX, &piece, &gap), CF_NEXT_BYTES);
-    assert_int_equal(cf_spool_room(f.spool, false), window - 1010);
+    assert_int_equal(cf_spool_room(f.spool), window - 1010);
     cf_spool_release(f.spool, &err);
     close_spool(&f);
 }
 
-/* However much is in the pipe and whoever asks: what a reader has in hand is not overwritten. */
-static void what_is_in_hand_is_not_overwritten(void **state)
+struct in_hand {
+    struct fixture *f;
+    struct cf_piece piece;
+    char copy[500];
+    unsigned told;
+};
+
+static void copy_it(void *arg)
+{
+    struct in_hand *h = arg;
+    size_t len;
+    const char *bytes = cf_spool_bytes(h->f->spool, h->piece.at, h->piece.len, &len);
+    assert_int_equal(len, h->piece.len);
+    memcpy(h->copy, bytes, len);
+    h->told++;
+}
+
+/* Who is waited for is told before what it has in hand goes, and meets a gap of exactly what it missed. */
+static void overtaken_readers_are_told(void **state)
 {
     struct fixture f;
-    struct cf_cursor c = { .exec = 1 };
-    struct cf_piece piece, source;
+    struct in_hand h = { .f = &f };
+    struct cf_cursor c = { .exec = 1, .overtaken = copy_it, .arg = &h };
+    struct cf_piece source;
+    static char flood[LEAST];
     uint64_t gap;
     open_spool(&f, LEAST);
-    add(&f, 1, CF_STREAM_OUT, false, 1000);
+    splice_in(&f, 1, CF_STREAM_OUT, false, 1000, ALL);
     cf_spool_hold(f.spool, &c);
-    assert_int_equal(cf_cursor_next(&c, f.spool, 500, &piece, &gap), CF_NEXT_BYTES);
-    add(&f, 1, CF_STREAM_OUT, false, LEAST - 1000 - 10);
-    static char flood[1000];
-    assert_int_equal(write(f.in, flood, sizeof flood), sizeof flood);
+    assert_int_equal(cf_cursor_next(&c, f.spool, 500, &h.piece, &gap), CF_NEXT_BYTES);
+    add(&f, 1, CF_STREAM_OUT, false, LEAST / 4 - 1000);
+    assert_int_equal(write(f.in, flood, LEAST), LEAST);
     source = source_of(&f, 1, CF_STREAM_OUT, false);
-    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, 1000), 10);
-    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, 1000), -1);
+    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, LEAST, false), -1);
     assert_int_equal(errno, ENOBUFS);
-    assert_int_equal(cf_spool_begin(f.spool), 0);
-    cf_cursor_take(&c, &piece, 500);
-    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, 1000), 500);
+    memset(f.model->bytes + f.model->end, 0, LEAST);
+    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, LEAST - LEAST / 4, true), LEAST - LEAST / 4);
+    assert_int_equal(h.told, 0);
+    source.exec_at += LEAST - LEAST / 4;
+    source.stream_at += LEAST - LEAST / 4;
+    assert_int_equal(cf_spool_splice(f.spool, f.out, &source, 800, true), 800);
+    assert_true(h.told > 0);
+    assert_memory_equal(h.copy, f.model->bytes, sizeof h.copy);
+    cf_cursor_take(&c, &h.piece, 500);
+    assert_int_equal(cf_cursor_next(&c, f.spool, SIZE_MAX, &h.piece, &gap), CF_NEXT_GAP);
+    assert_int_equal(gap, 300);
     cf_spool_release(f.spool, &c);
     close_spool(&f);
 }
@@ -444,13 +466,12 @@ static void small_pieces_are_held(void **state)
     struct cf_cursor c = { .exec = 1 };
     open_spool(&f, 1u << 20);
     cf_spool_hold(f.spool, &c);
-    for (unsigned i = 0; i <= CF_SPOOL_PIECES_MAX && cf_spool_room(f.spool, false) > 0; i++)
+    for (unsigned i = 0; i <= CF_SPOOL_PIECES_MAX && cf_spool_room(f.spool) > 0; i++)
         add(&f, 1, i % 2 == 0 ? CF_STREAM_OUT : CF_STREAM_ERR, false, 1);
     assert_int_equal(cf_spool_begin(f.spool), 0);
-    assert_int_equal(cf_spool_room(f.spool, false), 0);
-    assert_true(cf_spool_room(f.spool, true) > 0);      /* what a command leaves in its pipes */
+    assert_int_equal(cf_spool_room(f.spool), 0);
     model_read_all(f.model, f.spool, &c);
-    assert_true(cf_spool_room(f.spool, false) > 0);
+    assert_true(cf_spool_room(f.spool) > 0);
     cf_spool_release(f.spool, &c);
     close_spool(&f);
 }
@@ -468,7 +489,7 @@ static void pipes_fit(void **state)
             rounded *= 2;
         cf_spool_hold(spool, &c);
         assert_true(pipe >= 64 * KIB && pipe <= 1u << 20);
-        assert_true(cf_spool_room(spool, false) + 2 * rounded <= bounds[i]);
+        assert_true(cf_spool_room(spool) + 2 * rounded <= bounds[i]);
         cf_spool_release(spool, &c);
         cf_spool_free(&spool);
     }
@@ -607,10 +628,10 @@ static void new_cursor(struct fixture *f, struct cf_cursor *c, bool *holds, unsi
         cf_spool_hold(f->spool, c);
 }
 
-/* A portion that everybody who holds can bear. */
+/* A portion that everybody who holds can bear, or one by force. */
 static void print_some(struct fixture *f, uint32_t exec, unsigned *seed)
 {
-    uint64_t room = cf_spool_room(f->spool, rand_r(seed) % 8 == 0);
+    uint64_t room = rand_r(seed) % 8 == 0 ? UINT64_MAX : cf_spool_room(f->spool);
     size_t len = 1 + (size_t)rand_r(seed) % (rand_r(seed) % 4 == 0 ? 60000 : 300);
     bool late = rand_r(seed) % 10 == 0;
     enum cf_stream stream = (enum cf_stream)(rand_r(seed) % CF_STREAMS);
@@ -677,7 +698,7 @@ int main(void)
         { .name = "65536 pieces are kept, then the oldest go as if the ring were full", .test_func = the_index_is_bounded },
         { .name = "room is what the slowest of those who hold leaves, counted from where it is", .test_func = room_is_counted },
         { .name = "a reader that holds passes what it does not want", .test_func = what_it_does_not_want_is_passed },
-        { .name = "what a reader that holds has in hand is never overwritten", .test_func = what_is_in_hand_is_not_overwritten },
+        { .name = "who is overtaken by force is told while what it has in hand is there, and what it missed", .test_func = overtaken_readers_are_told },
         { .name = "pieces, however small, are held for a reader that holds as bytes are", .test_func = small_pieces_are_held },
         { .name = "two full pipes fit beside what a reader may lack", .test_func = pipes_fit },
         { .name = "when the budget is used up the ring wraps where it is, and everybody has the least", .test_func = budget_used_up },
