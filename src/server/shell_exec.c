@@ -22,6 +22,8 @@
 /* From an interrupt until it is looked whether one was missed. */
 #define MISSED_NS (100 * CF_NS_PER_MS)
 #define SOON_NS (5 * CF_NS_PER_MS)
+/* So often it is looked after a signal that a client has sent. */
+#define LOOKS 3
 
 static void free_texts(struct run *r)
 {
@@ -58,6 +60,17 @@ static int write_request(struct cf_shell *s, const char *text, size_t len, char 
     return code;
 }
 
+/* Until the timeout, or sooner, when it is to be looked whether an interrupt was missed. */
+static void arm_running(struct cf_shell *s)
+{
+    const struct run *r = &s->run;
+    int64_t left = r->until_ns > 0 ? r->until_ns - cf_clock_now().mono_ns : INT64_MAX;
+    if (r->interrupted && r->attempts < LOOKS && left > MISSED_NS)
+        left = MISSED_NS;
+    if (left != INT64_MAX)
+        cf_shell_arm(s, left > 0 ? left : 0);
+}
+
 static int begin(struct cf_shell *s, struct cf_error *error)
 {
     struct run *r = &s->run;
@@ -84,8 +97,8 @@ static int begin(struct cf_shell *s, struct cf_error *error)
     s->state = CF_SHELL_RUNNING;
     if (s->terminal.pty == NULL) {
         evtimer_del(s->timer);          /* of a command that was waited for, and cancelled */
-        if (r->timeout_ns > 0)
-            cf_shell_arm(s, r->timeout_ns);
+        r->until_ns = r->timeout_ns > 0 ? cf_clock_now().mono_ns + r->timeout_ns : 0;
+        arm_running(s);
     }
     return 0;
 }
@@ -311,6 +324,12 @@ static void kill_again(struct cf_shell *s)
     cf_shell_arm(s, kill ? SOON_NS << (r->attempts / 2 % 4) : AGAIN_NS);
 }
 
+static void interrupt_again(struct cf_shell *s)
+{
+    if (s->signals_pending == 0 && cf_shell_missed_interrupt(s))
+        send_signal(s, SIGINT);
+}
+
 static void await_interrupted(struct cf_shell *s)
 {
     int64_t left = s->run.give_up_ns - cf_clock_now().mono_ns;
@@ -341,17 +360,23 @@ void cf_shell_run_on_timer(struct cf_shell *s)
     }
     switch (r->stage) {
     case STAGE_RUNNING:
-        r->timed_out = true;
-        interrupt(s);
+        if (r->until_ns > 0 && cf_clock_now().mono_ns >= r->until_ns) {
+            r->timed_out = true;
+            interrupt(s);
+            break;
+        }
+        if (r->interrupted && r->attempts++ < LOOKS)
+            interrupt_again(s);
+        arm_running(s);
         break;
     case STAGE_INTERRUPTED:
         if (cf_clock_now().mono_ns < r->give_up_ns) {
-            if (s->signals_pending == 0 && cf_shell_missed_interrupt(s))
-                send_signal(s, SIGINT);
+            interrupt_again(s);
             await_interrupted(s);
             break;
         }
         r->stage = STAGE_KILLED;
+        r->attempts = 0;
         r->give_up_ns = cf_clock_now().mono_ns + (grace > CF_NS_PER_S ? grace : CF_NS_PER_S);
         send_signal(s, SIGKILL);
         cf_shell_arm(s, AGAIN_NS);
@@ -395,7 +420,11 @@ int cf_shell_signal(struct cf_shell *s, int signo, struct cf_error *error)
         cf_shell_terminal_signal(s, signo);
         return 0;
     }
-    r->interrupted = r->interrupted || signo == SIGINT;
     send_signal(s, signo);
+    if (signo == SIGINT) {
+        r->interrupted = true;
+        r->attempts = 0;
+        arm_running(s);
+    }
     return 0;
 }

@@ -109,7 +109,7 @@ static uint64_t start_ticks(int pid)
 /* One that has run for longer had the interrupt, and may be on its way out: an interpreter that ends takes its handlers away. */
 static bool has_just_started(const struct cf_shell *s, int pid)
 {
-    return start_ticks(pid) + 2 >= s->run.interrupt_ticks;
+    return start_ticks(pid) + 1 >= s->run.interrupt_ticks;
 }
 
 bool cf_shell_missed_interrupt(const struct cf_shell *s)

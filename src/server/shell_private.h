@@ -36,15 +36,15 @@ struct run {
     bool by_file, stdin_by_file;        /* c and s lie in the shell's folder */
     struct cf_exec *exec;
     int64_t timeout_ns;
+    int64_t until_ns;                   /* end of its timeout, 0: none; in a terminal also of waiting for its begin, and of the stages after it */
     int64_t give_up_ns;                 /* end of STAGE_INTERRUPTED, and of STAGE_KILLED */
-    unsigned attempts;                  /* in it, after the first */
+    unsigned attempts;                  /* in the stage, after the first */
     uint64_t since_ticks;
     uint64_t interrupt_ticks;           /* of the last interrupt */
     /* In a terminal: */
     unsigned request;                   /* number of its request */
     bool begun;                         /* the shell has said that it begins */
     bool answering;                     /* it has asked, and is answered when no signal is on its way any more */
-    int64_t until_ns;                   /* of waiting for that, then of its timeout or the stage after it */
     cf_exec_done *done;
     void *arg;
     struct input input;

@@ -161,6 +161,12 @@ void cf_shell_terminal_on_status(struct cf_shell *s, const struct cf_driver_stat
     }
 }
 
+static void send_interrupt(struct cf_shell *s)
+{
+    s->run.interrupt_ticks = cf_shell_ticks();
+    (void)cf_pty_signal(s->terminal.pty, SIGINT);
+}
+
 /* Interrupts the job in front, and asks the shell to leave the command. */
 static void interrupt(struct cf_shell *s)
 {
@@ -168,7 +174,7 @@ static void interrupt(struct cf_shell *s)
     struct run *r = &s->run;
     r->stage = STAGE_INTERRUPTED;
     r->until_ns = cf_clock_now().mono_ns + s->host->settings->exec_kill_grace;
-    (void)cf_pty_signal(s->terminal.pty, SIGINT);
+    send_interrupt(s);
     (void)write_request(s, CF_DRIVER_TERMINAL_LEAVE, "-", "", 0, &error);   /* no memory or place: the kill comes */
     nudge(s, true);
     arm(s, true);
@@ -210,6 +216,8 @@ void cf_shell_terminal_on_timer(struct cf_shell *s)
     } else {
         if (r->interrupted && r->stage == STAGE_RUNNING && ++r->attempts >= PROBES)
             r->interrupted = false;     /* it is still there: it has heeded the interrupt in another way */
+        if ((r->interrupted || r->stage == STAGE_INTERRUPTED) && cf_shell_missed_interrupt(s))
+            send_interrupt(s);
         nudge(s, true);
         arm(s, !r->begun || r->interrupted || r->stage != STAGE_RUNNING);
     }
@@ -252,7 +260,7 @@ void cf_shell_terminal_signal(struct cf_shell *s, int signo)
         cf_link_signal(s->host->link, s->key, signo, CF_SCOPE_YOUNG, r->since_ticks);
         return;
     }
-    (void)cf_pty_signal(s->terminal.pty, SIGINT);
+    send_interrupt(s);
     cf_shell_terminal_interrupted(s);
 }
 

@@ -35,6 +35,7 @@ class Session:
         made = self.server.create(workspace=f"w{Session.count}")
         self.id = made["session_id"]
         self.path = f"/v1/sessions/{self.id}"
+        self.made = made
         self.folder = os.path.join(self.server.workspaces, made["workspace_name"])
 
     # ---- asking

@@ -7,6 +7,7 @@
 
 The prompt is PROMPT, so that it can be told from all else.  Everything that waits has a bound.
 """
+import contextlib
 import json
 import os
 import re
@@ -140,9 +141,18 @@ class Terminal(Session):
     def show(self):
         return self.server.show(self.id)
 
-    def wait_at_work(self):
-        """Waits until a program has the terminal, and not the shell at its prompt."""
-        harness.wait_for(lambda: self.show()["terminal"]["at_work"], "a program is in front")
+    def wait_at_work(self, program="sleep"):
+        """Waits until this program has the terminal, and not the shell at its prompt, nor a child of it that is not yet what it
+        will be: bash gives that one the terminal while its own handler takes an interrupt, so a Ctrl-C of just then is lost (in
+        any terminal: it was 10 of 16 that were typed as soon as the terminal had changed hands)."""
+        def works():
+            with open(f"/proc/{self.made['pid']}/stat", encoding="utf-8", errors="replace") as stat:
+                front = stat.read().rsplit(")", 1)[1].split()[5]
+            with contextlib.suppress(ProcessLookupError):
+                return self.show()["terminal"]["at_work"] and any(
+                    harness.program_of(pid) == program and os.getpgid(pid) == int(front) for pid in self.server.processes())
+            return False
+        harness.wait_for(works, f"{program} is in front")
 
     def printed(self):
         """All that the terminal was sent until now, as far as it is kept."""

@@ -437,7 +437,7 @@ def _():
     with t.attach(receive_buffer=4096) as v:
         v.at_prompt()
         t.type("yes $(seq 20)\r")
-        t.wait_at_work()
+        t.wait_at_work("yes")
         for number in range(20):
             assert other.run(f"echo {number}")["stdout"] == f"{number}\n"
         t.type("\x03")

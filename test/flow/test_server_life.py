@@ -62,7 +62,7 @@ def _():
         if status != 201:                               # it was given out before its death was known
             assert (status, answer["error"]["code"]) == (500, "shell_died"), answer
         # Or even given out before it was dead: then that session ends at once.
-        lives = status == 201 and answer["pid"] != first
+        lives = status == 201 and answer["data"]["pid"] != first
         wait_for(lambda: len(s.list()) == lives, "what could not be started is gone")
         made = s.create()
         assert made["pid"] != first and s.exec(made["session_id"], "echo ok")["stdout"] == "ok\n"

@@ -1,7 +1,5 @@
 #!/usr/bin/env python3
 """Sessions with a terminal: what a person types, and commands that run beside it.
-Run by hand, python3 test/flow/terminal_steady.py: on a machine with more to do than it can, one of these in some ten runs waits in vain for a prompt or for
-a command to begin, which is not understood yet.  ./check has the rows of behaviours.py in terminals, test_attach.py and test_terminal_driver.py.
 budget: 120
 """
 import contextlib
@@ -105,7 +103,7 @@ def _():
                 file.write("echo was read\n")
         made = server.create(workspace="a", terminal={"cols": 80, "rows": 24})
         path = f"/v1/sessions/{made['session_id']}/output"
-        text = harness.wait_for(lambda: "".join(p["text"] for p in server.ok("GET", path)["output"]), "a prompt")
+        text = harness.wait_for(lambda: "@" in (shown := "".join(p["text"] for p in server.ok("GET", path)["output"])) and shown, "a prompt")
         assert "@" in text and ":" in text and "was read" not in text, text
         assert server.exec(made["session_id"], "set -o | grep -c 'emacs.*on'")["stdout"] == "1\n"
 
@@ -309,7 +307,8 @@ def beside(t, v, before, rest, answer, shown=None):
     for number in range(3):
         got = t.run_soon(f"echo beside {number}; if true; then echo err >&2; fi; [[ a == a ]] && case x in x) f=() ;; esac")
         assert (got["stdout"], got["stderr"]) == (f"beside {number}\n", "err\n"), (before, got)
-    assert t.printed().endswith(v.seen[mark:]), (before, t.printed()[-200:])
+    printed = t.printed()
+    v.until(lambda: printed.endswith(v.seen[mark:]), f"no more than {printed[-200:]!r}")
     v.type(rest)
     v.until(lambda: v.answered(mark, answer), f"{answer!r} after {before + rest!r}")
 
