@@ -117,7 +117,7 @@ void cf_driver_probe(struct cf_buf *out, const char *token, unsigned number)
 int cf_driver_parse(const char *text, struct cf_driver_status *ret)
 {
     char *end;
-    if (text[0] == '\0' || strchr("SRPB", text[0]) == NULL || text[1] != ' ')
+    if (text[0] == '\0' || strchr("SRPBI", text[0]) == NULL || text[1] != ' ')
         return -1;
     errno = 0;
     long number = strtol(text + 2, &end, 10);

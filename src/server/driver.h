@@ -22,8 +22,8 @@ const char *cf_driver_text(void);
 const char *cf_driver_loop_text(void);
 
 struct cf_driver_status {
-    char word;                          /* S, R, P or B */
-    long number;                        /* exit code, or the number of P */
+    char word;                          /* S, R, P, B or I */
+    long number;                        /* exit code; of P and B the request that is meant */
     const char *cwd;                    /* of all but P; inside the parsed text */
 };
 

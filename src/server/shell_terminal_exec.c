@@ -110,16 +110,16 @@ void cf_shell_terminal_on_signaled(struct cf_shell *s)
     arm(s, false);
 }
 
-static void on_begin(struct cf_shell *s)
+static void on_begin(struct cf_shell *s, unsigned number)
 {
     struct run *r = &s->run;
-    if (r->active && (r->begun || r->answering))
+    if (number == 0)
         return;                         /* the answer to a later request: it is still there */
-    cf_pty_keep_modes(s->terminal.pty);
-    if (!r->active) {
-        answer(s, s->terminal.requests, false);
+    if (!r->active || number != r->request) {
+        answer(s, number, false);       /* one that was withdrawn; its word was on its way */
         return;
     }
+    cf_pty_keep_modes(s->terminal.pty);
     r->answering = true;
     event_del(s->timer);
     cf_shell_terminal_on_signaled(s);
@@ -140,10 +140,10 @@ void cf_shell_terminal_on_status(struct cf_shell *s, const struct cf_driver_stat
         return;                         /* it was hung up */
     switch (status->word) {
     case 'B':
-        if (status->number == 0)
-            on_begin(s);
-        else
-            cf_shell_input_begun(s);
+        on_begin(s, (unsigned)status->number);
+        break;
+    case 'I':
+        cf_shell_input_begun(s);
         break;
     case 'S':
         cf_pty_restore_modes(s->terminal.pty);

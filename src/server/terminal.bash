@@ -8,7 +8,8 @@
 # once, before the first status: the locale's variables and those of the session.  In the folder are
 #   q   a request, made anew for each: TOKEN KIND NUMBER PAIR INPUT TEXT, each with a NUL behind it
 #   r   a FIFO for statuses; they are those of driver.bash, and each ends in NUL:
-#       TOKEN B 0 PWD      the command of the last request may begin; or, as answer to another request: it is still there
+#       TOKEN B NUMBER PWD the command of this request may begin; 0, as answer to another request: it is still there
+#       TOKEN I 0 PWD      the FIFO that it reads is open
 #       TOKEN S CODE PWD   it ended                    TOKEN R CODE PWD   it is gone without an end: an interrupt unwound it
 #       TOKEN P NUMBER     answer to request NUMBER of another kind than x, when no command runs
 #   a   a FIFO for answers, a line each: "g NUMBER" or "n NUMBER" (go, or no) to the B of request NUMBER, "g NUMBER" to its S
@@ -157,7 +158,7 @@ __cf_begin() {
     done
     __cf_h=("${__cf_h[@]:0:5}")
     __cf_a=$__cf_n
-    __cf_say B 0
+    __cf_say B "$__cf_a"
     if ! __cf_hear "$__cf_a"; then
         __cf_a= __cf_v=()
         \builtin return 1
@@ -168,7 +169,7 @@ __cf_begin() {
 
 # Runs first in a command that reads a FIFO, and says that it is open.
 __cf_open() {
-    __cf_say B 1
+    __cf_say I 0
     __cf_status "$__cf_s" "$__cf_e"
 } 2>/dev/null
 

@@ -110,7 +110,8 @@ class Shell:
     def take(self, status):
         token, word, number, cwd = (status + " ").split(" ", 3)
         assert token == TOKEN, status
-        if word == "B" and self.running == 0:
+        if word == "B" and int(number) > 0:
+            assert int(number) == self.number, status
             self.running = self.number if self.go else 0
             self.modes = termios.tcgetattr(self.fds["tty"])
             os.write(self.answer_fd, b"%c %d\n" % (b"g" if self.go else b"n", self.number))
