@@ -3,6 +3,7 @@
 #include "server/websocket_private.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 #define ANSWERS_MAX 64
 /* While nothing is read, whether the client is still there is asked so often. */
 #define LOOK_NS CF_NS_PER_S
+/* And it is pinged so often at least. */
+#define PAUSED_PING_NS (5 * CF_NS_PER_S)
 
 /* ---- wslay's callbacks ---- */
 
@@ -77,6 +80,12 @@ static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_o
     struct cf_ws *ws = arg;
     if (ws->close_code == 0 && !wslay_is_ctrl_frame(m->opcode))
         ws->events->message(ws->arg, m->opcode == WSLAY_BINARY_FRAME, (const char *)m->msg, m->msg_length);
+}
+
+/* The client has said goodbye, and what it sent before that waits: so does our answer. */
+static bool is_leaving(const struct cf_ws *ws)
+{
+    return ws->paused && !ws->lost && !ws->refused && wslay_event_get_close_received(ws->wslay);
 }
 
 /* ---- the end ---- */
@@ -151,7 +160,7 @@ static void read_in(struct cf_ws *ws)
 
 static void flush(struct cf_ws *ws)
 {
-    if (wslay_event_want_write(ws->wslay) && wslay_event_send(ws->wslay) < 0)
+    if (!is_leaving(ws) && wslay_event_want_write(ws->wslay) && wslay_event_send(ws->wslay) < 0)
         ws->lost = true;
 }
 
@@ -201,11 +210,15 @@ static void turn(struct cf_ws *ws)
         ws->closing_ns = cf_clock_now().mono_ns;
         plan_tick(ws, ws->closing_ns);
     }
+    if (is_leaving(ws) && ws->asked_ns == 0) {
+        ws->asked_ns = cf_clock_now().mono_ns;
+        plan_tick(ws, ws->asked_ns);
+    }
     if (wslay_event_get_read_enabled(ws->wslay) && may_read(ws))
         event_add(ws->in, NULL);
     else
         event_del(ws->in);
-    if (wslay_event_want_write(ws->wslay))
+    if (wslay_event_want_write(ws->wslay) && !is_leaving(ws))
         event_add(ws->out, NULL);
 }
 
@@ -243,6 +256,28 @@ static bool is_late(const struct cf_ws *ws, int64_t now_ns)
     return !ws->paused && now_ns - ws->heard_ns >= http->ws_silence_ns;
 }
 
+/* Whether a ping is due.  The answer of a paused client is not read; but it hears of us, and its system tells that it has gone
+ * when that is sent something, by an RST or by no acknowledgement.  A FIN would come behind what is not read, if at all. */
+static bool is_ping_due(const struct cf_ws *ws, int64_t now_ns)
+{
+    int64_t ping_ns = http_of(ws)->ws_ping_ns, last_ns = ws->heard_ns;
+    if (ws->closing_ns || is_leaving(ws))
+        return false;
+    if (!ws->paused)
+        return ws->pinged_ns <= ws->heard_ns && now_ns - ws->heard_ns >= ping_ns;
+    if (ws->pinged_ns > last_ns)
+        last_ns = ws->pinged_ns;
+    return cf_ws_idle(ws) && now_ns - last_ns >= (ping_ns < PAUSED_PING_NS ? ping_ns : PAUSED_PING_NS);
+}
+
+static void ping(struct cf_ws *ws, int64_t now_ns)
+{
+    const struct wslay_event_msg message = { .opcode = WSLAY_PING };
+    wslay_event_queue_msg(ws->wslay, &message);
+    ws->pinged_ns = now_ns;
+    event_active(ws->out, EV_WRITE, 0);
+}
+
 static void tick(evutil_socket_t fd, short what, void *arg)
 {
     struct cf_ws *ws = arg;
@@ -254,13 +289,8 @@ static void tick(evutil_socket_t fd, short what, void *arg)
         finish(ws);
         return;
     }
-    if (!ws->paused && !ws->closing_ns && ws->pinged_ns <= ws->heard_ns &&
-        now_ns - ws->heard_ns >= http_of(ws)->ws_ping_ns) {
-        const struct wslay_event_msg ping = { .opcode = WSLAY_PING };
-        wslay_event_queue_msg(ws->wslay, &ping);
-        ws->pinged_ns = now_ns;
-        event_active(ws->out, EV_WRITE, 0);
-    }
+    if (is_ping_due(ws, now_ns))
+        ping(ws, now_ns);
     plan_tick(ws, now_ns);
 }
 
@@ -311,6 +341,7 @@ void cf_sockets_stop(struct cf_http *http)
     for (ws = TAILQ_FIRST(&http->sockets); ws; ws = next) {
         next = TAILQ_NEXT(ws, link);
         ws->write_left = TURN_WRITE_BYTES;
+        ws->paused = false;
         flush(ws);
         if (!ws->lost && !wslay_event_get_close_sent(ws->wslay)) {
             wslay_event_queue_close(ws->wslay, CF_WS_GOING_AWAY, (const uint8_t *)"", 0);
@@ -342,13 +373,26 @@ bool cf_ws_idle(const struct cf_ws *ws)
     return !wslay_event_want_write(ws->wslay);
 }
 
+bool cf_ws_leaving(const struct cf_ws *ws)
+{
+    return is_leaving(ws);
+}
+
+/* A host that does not acknowledge for so long is gone.  Where this is no TCP, who has gone is known at once. */
+static void bound_silence(const struct cf_ws *ws)
+{
+    const unsigned most_ms = ws->paused ? (unsigned)(http_of(ws)->ws_silence_ns / CF_NS_PER_MS) : 0;
+    (void)setsockopt(ws->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &most_ms, sizeof most_ms);
+}
+
 void cf_ws_pause(struct cf_ws *ws, bool paused)
 {
     int64_t now_ns = cf_clock_now().mono_ns;
-    if (ws->paused == paused)
+    if (ws->paused == paused || ws->close_code)
         return;
     ws->paused = paused;
     ws->heard_ns = now_ns;              /* its silence meanwhile was ours */
+    bound_silence(ws);
     plan_tick(ws, now_ns);
     if (!paused && !ws->in_turn)
         event_active(ws->in, EV_READ, 0);

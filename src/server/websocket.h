@@ -49,9 +49,15 @@ void cf_call_upgrade(struct cf_call *call, const struct cf_ws_events *events, vo
 int cf_ws_send(struct cf_ws *ws, bool binary, const char *data, size_t len) __attribute__((warn_unused_result));
 /* Nothing waits to be sent. */
 bool cf_ws_idle(const struct cf_ws *ws);
+/* Of one client's messages, what may still come after cf_ws_pause: it was read along with the one before. */
+#define CF_WS_BEHIND_MAX 4096
 /* While paused nothing is read, so that a client that sends faster than what takes it waits; some messages that were
- * read already may still come. */
+ * read already may still come.  It is pinged, but not expected to answer; that it has gone is seen within some seconds, that its
+ * host has when that acknowledges nothing for the time within which it would have to answer.  A close of the client's is answered
+ * once it is paused no more; after that same time it is let go. */
 void cf_ws_pause(struct cf_ws *ws, bool paused);
+/* It has closed, and waits for that answer: it takes nothing any more. */
+bool cf_ws_leaving(const struct cf_ws *ws);
 /* Closes when what is queued was sent; `reason` is UTF-8 and may be NULL.  Later calls change nothing. */
 void cf_ws_close(struct cf_ws *ws, unsigned code, const char *reason);
 

@@ -19,6 +19,7 @@ enum { TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10, CONTINUED = 0, FIN 
 static struct {
     struct cf_ws *ws;
     bool echo;
+    bool pause;                         /* at each message */
     bool running;                       /* `closed` was not called */
     unsigned opens, wants, closes, messages, code;
     bool binary;                        /* of the last message */
@@ -46,6 +47,8 @@ static void on_message(void *arg, bool binary, const char *data, size_t len)
     cf_buf_append(&peer.last, data, len);
     if (peer.echo)
         assert_int_equal(cf_ws_send(peer.ws, binary, data, len), 0);
+    if (peer.pause)
+        cf_ws_pause(peer.ws, true);
 }
 
 static void pump(void)
@@ -632,6 +635,79 @@ static void paused(void **state)
     assert_int_equal(peer.bytes, 4 * sent);
 }
 
+static void paused_gone(void **state)
+{
+    edge.http->ws_ping_ns = CF_NS_PER_S;
+    connected();
+    cf_ws_pause(peer.ws, true);
+    text("not read");
+    shutdown(client.fd, SHUT_WR);       /* it may still wait for what we say */
+    for (int i = 0; i < 2; i++)
+        expect(FIN | PING, "", 0);
+    assert_true(peer.running);
+    cf_ws_pause(peer.ws, false);
+    UNTIL(peer.messages == 1);
+    expect_end(CF_WS_GONE);
+    peer.closes = 0;
+    client_close(&client);
+    client_open(&client, false);
+    connected();
+    cf_ws_pause(peer.ws, true);
+    static const char much[1 << 16];
+    while (send(client.fd, much, sizeof much, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        ;
+    client_close(&client);              /* its FIN is behind what nobody reads */
+    UNTIL(peer.closes == 1);
+    assert_int_equal(peer.code, CF_WS_GONE);
+    UNTIL(cf_http_connections(edge.http) == 0);
+}
+
+static void paused_goodbye(void **state)
+{
+    for (int round = 0; round < 2; round++) {
+        client_close(&client);
+        client_open(&client, round);
+        connected();
+        peer.pause = true;
+        peer.messages = 0;
+        text("one");
+        UNTIL(peer.messages == 1);
+        static const char more[] = "\x81\x83\0\0\0\0two\x81\x85\0\0\0\0three\x88\x82\0\0\0\0\x03\xe8";
+        client_send(&client, more, sizeof more - 1);
+        cf_ws_pause(peer.ws, false);
+        UNTIL(peer.messages == 3);      /* "three" and the close were read along with "two" */
+        for (int i = 0; i < 10; i++)
+            edge_turn();
+        assert_true(peer.running && cf_ws_leaving(peer.ws));
+        assert_int_equal(client.in.len, 0);
+        cf_ws_pause(peer.ws, false);
+        expect_close(1000);
+        expect_end(1000);
+        peer.closes = 0;
+    }
+}
+
+static void long_goodbye(void **state)
+{
+    edge.http->ws_silence_ns = CF_NS_PER_S / 2;
+    connected();
+    peer.pause = true;
+    client_send(&client, "\x81\x83\0\0\0\0one\x88\x80\0\0\0\0", 15);
+    UNTIL(peer.messages == 1);
+    int64_t start_ns = cf_clock_now().mono_ns;
+    expect_end(1005);
+    assert_true(cf_clock_now().mono_ns - start_ns < 5 * CF_NS_PER_S);
+    peer.closes = 0;
+    client_close(&client);
+    client_open(&client, true);
+    edge.http->ws_silence_ns = 3600 * CF_NS_PER_S;
+    connected();
+    client_send(&client, "\x81\x83\0\0\0\0one\x88\x80\0\0\0\0", 15);
+    UNTIL(peer.messages == 2);
+    client_close(&client);              /* without waiting for the answer */
+    UNTIL(peer.closes == 1);
+}
+
 static void heartbeat(void **state)
 {
     edge.http->ws_ping_ns = CF_NS_PER_S / 10;
@@ -644,9 +720,11 @@ static void heartbeat(void **state)
     }
     assert_true(cf_clock_now().mono_ns - start_ns >= 8 * edge.http->ws_ping_ns);
     assert_true(peer.running);
-    cf_ws_pause(peer.ws, true);          /* what is not read is not missed */
+    cf_ws_pause(peer.ws, true);          /* what is not read is not missed; but the client hears of us */
     start_ns = cf_clock_now().mono_ns;
-    UNTIL(cf_clock_now().mono_ns - start_ns > CF_NS_PER_S);
+    for (int i = 0; i < 2; i++)
+        expect(FIN | PING, "", 0);
+    assert_true(cf_clock_now().mono_ns - start_ns > edge.http->ws_silence_ns);
     assert_true(peer.running);
     cf_ws_pause(peer.ws, false);
     expect(FIN | PING, "", 0);
@@ -761,7 +839,10 @@ int main(void)
         CASE("so is the number of messages", many_messages),
         CASE("200 MiB go as fast as they are taken", pumped),
         CASE("a paused client waits and loses nothing", paused),
-        CASE("a client that answers no ping is closed", heartbeat),
+        CASE("a client that goes while it is paused is noticed, one that only sends no more is not taken for gone", paused_gone),
+        CASE("a paused client's close is answered when what came before it may come", paused_goodbye),
+        CASE("but not for ever, and one that does not wait for the answer is noticed", long_goodbye),
+        CASE("a client that answers no ping is closed, a paused one is only pinged", heartbeat),
         CASE("a client that takes nothing is closed although it talks", silent_reader),
         CASE("the edge's stop closes with 1001", stopped),
         CASE("a WebSocket counts as a connection", limit),
