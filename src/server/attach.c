@@ -21,6 +21,8 @@
 #define MESSAGE_BYTES (32u << 10)
 #define TEXT_BYTES (64u << 10)          /* of one in JSON: a tombstone is the largest */
 #define CLOSE_BEHIND 4001
+/* Of what one viewer has sent: the message for which there was no room, and what was read along with it. */
+#define HELD_BYTES (CF_WS_MESSAGE_MAX + CF_WS_BEHIND_MAX)
 
 struct viewer {
     LIST_ENTRY(viewer) link;
@@ -29,6 +31,8 @@ struct viewer {
     struct cf_reader reader;
     struct cf_watch watch;
     struct event *news;
+    TAILQ_ENTRY(viewer) turn;           /* in `waiting`, while something is held */
+    struct cf_buf held;                 /* what it has sent and is not typed yet */
     unsigned cols, rows;                /* that it asked for; 0: it did not */
     char id[CF_ID_MAX];                 /* of the session */
     bool greeted;
@@ -40,6 +44,7 @@ struct cf_viewers {
     const struct cf_viewers_events *events;
     void *arg;
     LIST_HEAD(, viewer) list;
+    TAILQ_HEAD(, viewer) waiting;       /* for room in the terminal, in the order in which they came */
     unsigned count;
     struct viewer *writer;              /* of `single` */
 };
@@ -133,6 +138,16 @@ static void say_ended(struct viewer *v)
     send_text(v, &text, &w);
 }
 
+/* All that it has sent is typed, or will not be. */
+static void release(struct viewer *v)
+{
+    if (v->held.len > 0)
+        TAILQ_REMOVE(&v->all->waiting, v, turn);
+    cf_buf_free(&v->held);
+    if (v->ws != NULL)
+        cf_ws_pause(v->ws, false);
+}
+
 /* It is none of the terminal's viewers any more. */
 static void leave(struct viewer *v)
 {
@@ -141,6 +156,7 @@ static void leave(struct viewer *v)
         return;
     LIST_REMOVE(v, link);
     all->count--;
+    release(v);                         /* what it still sends goes nowhere */
     v->all = NULL;
     if (all->writer == v)
         set_writer(all, NULL);
@@ -169,7 +185,7 @@ static void pump(struct viewer *v)
     const char *bytes;
     size_t len;
     uint64_t gap;
-    if (v->over)
+    if (v->over || cf_ws_leaving(v->ws))
         return;
     if (v->all != NULL && behind(v) > v->all->options.lag_bytes) {
         fell_behind(v, behind(v));
@@ -238,16 +254,53 @@ static void draw(struct viewer *v)
 
 /* ---- from the viewer to the terminal ---- */
 
+/* Until there is room for it, and its turn has come: a message is typed in one piece. */
+static void hold(struct viewer *v, const char *data, size_t len)
+{
+    bool first = v->held.len == 0;
+    cf_buf_append(&v->held, data, len);
+    if (v->held.failed) {
+        v->held.failed = false;
+        say_error(v, cf_error_name(CF_E_NO_MEMORY), "out of memory for what was typed");
+    } else if (first) {
+        TAILQ_INSERT_TAIL(&v->all->waiting, v, turn);
+        cf_ws_pause(v->ws, true);
+    }
+}
+
 static void type(struct viewer *v, const char *data, size_t len)
 {
     struct cf_viewers *all = v->all;
     struct cf_error error;
+    size_t typed;
     if (all->options.single && all->writer == NULL)
         set_writer(all, v);
     if (!may_write(v))
         say_writer(v);
-    else if (all->events->type(all->arg, data, len, &error) != 0)
+    else if (len > 0 && !TAILQ_EMPTY(&all->waiting))
+        hold(v, data, len);
+    else if (all->events->type(all->arg, data, len, &typed, &error) != 0)
         say_error(v, cf_error_name(error.code), error.text);
+    else if (typed < len)
+        hold(v, data + typed, len - typed);
+}
+
+void cf_viewers_room(struct cf_viewers *all)
+{
+    struct viewer *v;
+    struct cf_error error;
+    size_t typed;
+    while ((v = TAILQ_FIRST(&all->waiting)) != NULL) {
+        int code = all->events->type(all->arg, v->held.data, v->held.len, &typed, &error);
+        if (code == 0 && typed < v->held.len) {
+            v->held.len -= typed;
+            memmove(v->held.data, v->held.data + typed, v->held.len);
+            return;
+        }
+        release(v);
+        if (code != 0)
+            say_error(v, cf_error_name(error.code), error.text);
+    }
 }
 
 static void resize(struct viewer *v, unsigned cols, unsigned rows)
@@ -309,6 +362,7 @@ static void on_want(void *arg)
 static void on_closed(void *arg, unsigned code)
 {
     struct viewer *v = arg;
+    v->ws = NULL;
     leave(v);
     if (v->reader.journal != NULL) {
         cf_journal_unwatch(v->reader.journal, &v->watch);
@@ -335,6 +389,7 @@ void cf_viewers_add(struct cf_viewers *all, struct cf_call *call)
     (void)event_priority_set(news, CF_PRIORITY_OUTPUT);
     *v = (struct viewer){ .all = all, .news = news, .watch = { .wake = on_wake, .arg = v },
                           .cols = (unsigned)cf_call_int(call, "cols", 0), .rows = (unsigned)cf_call_int(call, "rows", 0) };
+    cf_buf_init(&v->held, HELD_BYTES);
     snprintf(v->id, sizeof v->id, "%.*s", (int)sizeof v->id - 1, call->id);
     LIST_INSERT_HEAD(&all->list, v, link);
     all->count++;
@@ -352,6 +407,7 @@ struct cf_viewers *cf_viewers_new(const struct cf_viewers_options *options, cons
     all->events = events;
     all->arg = arg;
     LIST_INIT(&all->list);
+    TAILQ_INIT(&all->waiting);
     return all;
 }
 

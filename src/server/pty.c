@@ -129,12 +129,17 @@ size_t cf_pty_waiting(const struct cf_pty *p)
     return p->queue.len - p->sent;
 }
 
+size_t cf_pty_room(const struct cf_pty *p)
+{
+    return p->options.queue_max - cf_pty_waiting(p);
+}
+
 int cf_pty_write(struct cf_pty *p, const void *bytes, size_t len, struct cf_error *error)
 {
     size_t waiting = cf_pty_waiting(p);
     if (p->hung_up || p->slave_fd >= 0)
         return cf_error_set(error, CF_E_NOT_READY, NULL, "the terminal has nobody at its other end");
-    if (len > p->options.queue_max - waiting)
+    if (len > cf_pty_room(p))
         return cf_error_set(error, CF_E_TOO_MANY, NULL, "%zu bytes of input wait for the terminal, and there may be at most %zu",
                             waiting, p->options.queue_max);
     /* What waits moves to the front when it is the smaller part, so that the buffer stays under twice the bound. */

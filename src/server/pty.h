@@ -17,7 +17,7 @@ struct cf_pty;
 
 struct cf_pty_events {
     void (*output)(void *arg, const char *bytes, size_t len);   /* what was printed; borrowed for the call */
-    void (*written)(void *arg);                     /* nothing waits to be written any more */
+    void (*written)(void *arg);                     /* nothing waits to be written any more; it may be written to */
     void (*hung_up)(void *arg);                     /* once, after all output: nobody holds the other end */
 };
 
@@ -45,6 +45,7 @@ int cf_pty_begin(struct cf_pty *pty, const struct cf_pty_events *events, void *a
  * says that it is full.  CF_E_NOT_READY before cf_pty_begin and when it is hung up, CF_E_NO_MEMORY. */
 int cf_pty_write(struct cf_pty *pty, const void *bytes, size_t len, struct cf_error *error);
 size_t cf_pty_waiting(const struct cf_pty *pty);    /* bytes that wait */
+size_t cf_pty_room(const struct cf_pty *pty);       /* bytes for which there is room; when there is none, `written` or `hung_up` follows */
 /* Reads what has been printed until now, up to what a terminal can hold. For the end: there may be no turn of the loop any more. */
 void cf_pty_drain(struct cf_pty *pty);
 

@@ -185,7 +185,7 @@ const struct cf_shell_events *cf_sessions_events(void)
 {
     static const struct cf_shell_events events = { .ready = on_ready, .prepared = on_prepared,
                                                    .left = cf_sessions_on_left, .ended = cf_sessions_on_ended,
-                                                   .failed = cf_sessions_on_failed };
+                                                   .failed = cf_sessions_on_failed, .room = cf_sessions_on_room };
     return &events;
 }
 

@@ -74,6 +74,8 @@ const struct cf_shell_events *cf_sessions_events(void);
 int cf_sessions_give_shell(struct session *s, const struct cf_create *what, struct cf_error *error);
 /* Its viewers, once its shell is there; 0 or CF_E_NO_MEMORY.  Nothing for one without a terminal. */
 int cf_sessions_open_terminal(struct session *s, struct cf_error *error);
+/* Its terminal takes more, or nothing any more. */
+void cf_sessions_on_room(struct cf_shell *shell, void *arg);
 /* Whether a shell that goes by itself is replaced. */
 bool cf_sessions_restarts(const struct session *s);
 /* Puts a fresh shell in the place of one that has gone; `why` is for the log.  False: it cannot be. */

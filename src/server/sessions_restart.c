@@ -50,5 +50,6 @@ bool cf_sessions_restart(struct session *s, const char *why)
     cf_shell_adopt(old, &events, s);
     s->old_shells++;
     cf_shell_end(old, s->all->server->settings.grace);
+    cf_sessions_on_room(s->shell, s);   /* what waited for the old one is not for this */
     return true;
 }

@@ -5,10 +5,10 @@
 #include <string.h>
 
 /* What a viewer types is a use of the session. */
-static int on_type(void *arg, const char *bytes, size_t len, struct cf_error *error)
+static int on_type(void *arg, const char *bytes, size_t len, size_t *ret_typed, struct cf_error *error)
 {
     struct session *s = arg;
-    int code = cf_shell_type(s->shell, bytes, len, error);
+    int code = cf_shell_type_some(s->shell, bytes, len, ret_typed, error);
     if (code == 0)
         (void)cf_core_touch(s->all->server->core, s->handle, cf_clock_now().mono_ns, CF_TOUCH_HEARTBEAT);
     return code;
@@ -18,6 +18,14 @@ static int on_resize(void *arg, unsigned cols, unsigned rows, struct cf_error *e
 {
     struct session *s = arg;
     return cf_sessions_resize(s->all, s->handle, cols, rows, error);
+}
+
+void cf_sessions_on_room(struct cf_shell *shell, void *arg)
+{
+    struct session *s = arg;
+    (void)shell;
+    if (s->viewers != NULL)
+        cf_viewers_room(s->viewers);
 }
 
 int cf_sessions_open_terminal(struct session *s, struct cf_error *error)

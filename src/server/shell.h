@@ -60,6 +60,7 @@ struct cf_shell_events {
     void (*left)(struct cf_shell *shell, void *arg, int wait_status);   /* its process went by itself, before cf_shell_end */
     void (*ended)(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report);   /* nothing is left; free it */
     void (*failed)(struct cf_shell *shell, void *arg, const struct cf_error *why);  /* could not start, or talks nonsense: end it */
+    void (*room)(struct cf_shell *shell, void *arg);            /* of a terminal: all that was typed is out, or it is gone; may be NULL */
 };
 
 typedef void cf_exec_done(void *arg, const struct cf_exec_result *result);
@@ -128,6 +129,8 @@ struct cf_input {
 int cf_shell_input(struct cf_shell *shell, const struct cf_input *input, bool *ret_repeated, bool *ret_open, struct cf_error *error);
 /* For those with a terminal; else CF_E_NOT_READY.  Typing: CF_E_TOO_MANY when more than max_input_bytes would wait. */
 int cf_shell_type(struct cf_shell *shell, const char *bytes, size_t len, struct cf_error *error);
+/* Types what there is room for of it, which may be nothing: `room` follows when that is not all. */
+int cf_shell_type_some(struct cf_shell *shell, const char *bytes, size_t len, size_t *ret_typed, struct cf_error *error);
 int cf_shell_resize(struct cf_shell *shell, unsigned cols, unsigned rows, struct cf_error *error);
 /* False when it has no terminal. */
 bool cf_shell_screen(const struct cf_shell *shell, unsigned *ret_cols, unsigned *ret_rows);

@@ -15,12 +15,15 @@ static void on_output(void *arg, const char *bytes, size_t len)
     cf_journal_terminal(cf_shell_journal(s), bytes, len);
 }
 
-static void on_nothing(void *arg)
+/* For the shell itself a hang-up is told by LEFT. */
+static void on_room(void *arg)
 {
-    (void)arg;                          /* a hang-up is told by LEFT */
+    struct cf_shell *s = arg;
+    if (s->events.room != NULL && !s->ending)
+        s->events.room(s, s->arg);
 }
 
-static const struct cf_pty_events events = { .output = on_output, .written = on_nothing, .hung_up = on_nothing };
+static const struct cf_pty_events events = { .output = on_output, .written = on_room, .hung_up = on_room };
 
 /* ---- making ---- */
 
@@ -160,6 +163,23 @@ int cf_shell_type(struct cf_shell *s, const char *bytes, size_t len, struct cf_e
     if (code == 0 && (memchr(bytes, 'C' & 0x1f, len) != NULL || memchr(bytes, '\\' & 0x1f, len) != NULL))
         cf_shell_terminal_interrupted(s);
     return code;
+}
+
+int cf_shell_type_some(struct cf_shell *s, const char *bytes, size_t len, size_t *ret_typed, struct cf_error *error)
+{
+    size_t done = 0;
+    if (s->terminal.pty == NULL)
+        return no_terminal(error);
+    /* What goes out at once makes room for more, and no event. */
+    for (size_t room; done < len && (room = cf_pty_room(s->terminal.pty)) > 0;) {
+        size_t some = len - done < room ? len - done : room;
+        int code = cf_shell_type(s, bytes + done, some, error);
+        if (code != 0)
+            return code;
+        done += some;
+    }
+    *ret_typed = done;
+    return 0;
 }
 
 int cf_shell_resize(struct cf_shell *s, unsigned cols, unsigned rows, struct cf_error *error)

@@ -2,15 +2,20 @@
 """Viewers of a terminal: WebSockets that see it and type into it.
 budget: 120
 """
+import hashlib
 import os
+import random
+import re
+import select
 import subprocess
 import sys
+import threading
 
 import harness
 from sessions import PROMPTLY, open_now, run_cases
 from tap import case, skip
 from terminals import PROMPT, Terminal, Viewer, visible
-from wsclient import Refused
+from wsclient import BINARY, CLOSE, Refused, frame
 
 LAG = 65536                             # viewer_lag_bytes of one of the servers, the least that it may be
 
@@ -207,19 +212,182 @@ def _():
     t.end()
 
 
-@case("what is typed while a program does not read waits, up to max_input_bytes, and then is an error that the viewer is told")
+# Reads so many bytes, in raw mode and once there is a file `go`; then says what they were.
+TAKER = r"""
+import hashlib, os, sys, termios, time, tty
+left = int(sys.argv[1])
+old = termios.tcgetattr(0)
+tty.setraw(0)
+open("raw", "w").close()
+while not os.path.exists("go"):
+    if os.path.exists("say"):
+        os.remove("say")
+        os.write(1, b"said\r\n")
+    time.sleep(0.01)
+took = hashlib.sha256()
+with open("took", "wb") as file:
+    while left and (data := os.read(0, min(left, 65536))):
+        left -= len(data)
+        took.update(data)
+        file.write(data)
+termios.tcsetattr(0, termios.TCSADRAIN, old)
+print("took", took.hexdigest())
+"""
+SMALL = 8192                            # max_input_bytes of one of the servers
+
+
+def taker(t, v, count):
+    """A program in the terminal that waits to take so many bytes."""
+    t.write("taker.py", TAKER.encode())
+    v.at_prompt()
+    v.type(f"python3 taker.py {count}\r")
+    t.wait_file("raw")
+
+
+def paste(v, data, size=60000):
+    """Begins to send all of it, on a thread; who takes from the viewer goes on."""
+    def send():
+        v.sock.settimeout(PROMPTLY)
+        for at in range(0, len(data), size):
+            v.send_binary(data[at:at + size])
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    return thread
+
+
+def wait_full(t):
+    """Types until the terminal takes not one byte more; a program that does not read has it."""
+    for text in ("p" * 1024, "p"):
+        while t.server.request("POST", f"{t.path}/input", {"text": text})[0] == 200:
+            pass
+
+
+def push(v, most):
+    """Sends messages until the connection takes no more for a second, or so many bytes.  How many went out; the last message is
+    cut short, so nothing can be sent behind it."""
+    message = frame(BINARY, b"x" * 32768) * 8
+    v.sock.setblocking(False)
+    sent = 0
+    while sent < most and select.select([], [v.sock], [], 1)[1]:
+        at = sent % len(message)
+        sent += v.sock.send(message[at:])
+    return sent
+
+
+@case("8 MiB that a viewer pastes reach a program that reads later, byte for byte")
 def _():
-    t = Terminal(max_input_bytes=8192)
+    for settings in ({}, {"max_input_bytes": SMALL}):
+        t = Terminal(**settings)
+        data = random.Random(8).randbytes(8 << 20 if not settings else 1 << 20)
+        with t.attach() as v:
+            taker(t, v, len(data))
+            sending = paste(v, data)
+            with t.attach() as other:
+                told = len(other.texts)
+                t.post("resize", {"cols": 100, "rows": 40})
+                assert other.told("resized", told)["cols"] == 100
+                t.write("go", b"")
+                v.wait(hashlib.sha256(data).hexdigest(), seconds=60)
+                other.wait(hashlib.sha256(data).hexdigest())
+            sending.join(PROMPTLY)
+            v.until(lambda: visible(v.seen).endswith(PROMPT), "the prompt")
+            v.ask("echo alive", "alive")
+            assert not any(told["type"] == "error" for told in v.texts), v.texts
+        t.end()
+
+
+@case("a paste into cat, with echo, is in the file as it was")
+def _():
+    t = Terminal()
+    lines = "".join(f"{number} {'é' * (number % 40)}\r" for number in range(20000))
     with t.attach() as v:
         v.at_prompt()
-        v.type("stty raw -echo; : >raw; sleep 1000\r")
-        t.wait_file("raw")
+        v.type("stty -echoctl; cat >pasted; cksum <pasted\r")
+        v.wait("cksum <pasted\r\n")
         t.wait_at_work()
-        for _ in range(100):
-            v.type("z" * 1024)
-        error = v.told("error")
-        assert error["code"] == "too_many" and "8192" in error["message"], error
-    assert t.server.end(t.id)["reason"] == "requested"
+        sending = paste(v, lines.encode() + b"\x04", 5000)
+        v.until(lambda: visible(v.seen).endswith(PROMPT), "the prompt", 60)
+        sending.join(PROMPTLY)
+    with open(f"{t.folder}/pasted", encoding="utf-8") as file:
+        assert file.read() == lines.replace("\r", "\n")
+    t.end()
+
+
+@case("several viewers that paste at a time all wait for their turn, and no message is torn")
+def _():
+    t = Terminal(max_input_bytes=SMALL)
+    size, each = 30000, 10
+    with t.attach() as a, t.attach() as b, t.attach() as c:
+        taker(t, a, 3 * each * size)
+        sending = [paste(v, letter * size * each, size) for v, letter in ((a, b"a"), (b, b"b"), (c, b"c"))]
+        t.write("go", b"")
+        for thread in sending:
+            thread.join(PROMPTLY)
+        a.wait("took ")
+        with open(f"{t.folder}/took", "rb") as file:
+            took = file.read()
+        assert all(took.count(letter) == size * each for letter in (b"a", b"b", b"c")), len(took)
+        runs = [len(run) for run in re.findall(b"a+|b+|c+", took)]
+        assert all(run % size == 0 for run in runs), runs
+    t.end()
+
+
+@case("a program that never reads: who pastes into it waits, and takes no memory; it sees and is seen, and when it goes all is free")
+def _():
+    t = Terminal(max_input_bytes=SMALL)
+    with t.attach() as other:
+        taker(t, other, 1)
+        wait_full(t)
+        before = harness.wait_for(lambda: len(open_now(t.server.server_pid)), "descriptors")
+        for reset in (False, True):
+            with t.attach(timeout=60) as v:
+                assert push(v, 64 << 20) < 32 << 20
+                wait_viewers(t, 2)
+                t.write("say", b"")
+                for viewer in (v, other):
+                    viewer.seen = b""
+                    viewer.wait("said")
+                told = len(v.texts)
+                other.order(type="resize", cols=70 + reset, rows=20)
+                assert v.told("resized", told)["cols"] == 70 + reset
+                v.drop(reset)
+                wait_viewers(t, 1)
+        harness.wait_for(lambda: len(open_now(t.server.server_pid)) <= before, f"{before} descriptors again")
+        told = len(other.texts)
+        other.type("held as well")
+        with t.attach() as v:
+            push(v, 4 << 20)
+            t.server.end(t.id)
+            for viewer in (v, other):
+                assert viewer.told("ended")["session"]["reason"] == "requested"
+            assert other.wait_end().code == 1000
+
+
+@case("who says goodbye behind a paste is answered when all of it is typed; who does not wait for that leaves at once")
+def _():
+    t = Terminal(max_input_bytes=SMALL)
+    data = random.Random(5).randbytes(300000)
+    with t.attach() as v, t.attach() as other:
+        taker(t, v, len(data))
+        sending = paste(v, data, 30000)
+        t.write("go", b"")
+        sending.join(PROMPTLY)
+        v.send_close()
+        assert v.wait_end().code == 1000
+        other.wait(hashlib.sha256(data).hexdigest())
+        other.until(lambda: visible(other.seen).endswith(PROMPT), "the prompt")
+        wait_viewers(t, 1)
+        os.remove(f"{t.folder}/go")
+        os.remove(f"{t.folder}/raw")
+        other.type("python3 taker.py 1\r")
+        t.wait_file("raw")
+        wait_full(t)
+        with t.attach() as gone:
+            gone.send_raw(frame(BINARY, b"never typed") + frame(CLOSE, b"\x03\xe8"))
+            wait_viewers(t, 2)
+            gone.drop(True)
+            wait_viewers(t, 1)
+    t.server.end(t.id)
 
 
 @case("a POST types too, and is refused when the terminal takes no more")
