@@ -103,13 +103,31 @@ void cf_shell_input_begun(struct cf_shell *s)
     flush(s);
 }
 
-/* Typed, when no command of the API reads; the end of input is what the terminal has for it. */
+/* The end of input is what a terminal has for it: a key, typed with the text or not at all. */
+static int type_end(struct cf_shell *s, const struct cf_input *input, struct cf_error *error)
+{
+    struct cf_buf whole;
+    cf_buf_init(&whole, input->len + 1);
+    cf_buf_append(&whole, input->len > 0 ? input->data : "", input->len);
+    cf_buf_putc(&whole, 'D' & 0x1f);
+    int code = whole.failed ? cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for the input")
+                            : cf_shell_type(s, whole.data, whole.len, error);
+    cf_buf_free(&whole);
+    return code;
+}
+
+static int too_large(size_t len, size_t max, struct cf_error *error)
+{
+    return cf_error_set(error, CF_E_TOO_LARGE, NULL, "the input has %zu bytes, and max_input_bytes is %zu", len, max);
+}
+
+/* Typed, when no command of the API reads. */
 static int type(struct cf_shell *s, const struct cf_input *input, struct cf_error *error)
 {
-    static const char end[] = { 'D' & 0x1f };
-    int code = cf_shell_type(s, input->data, input->len, error);
-    if (code == 0 && input->eof)
-        code = cf_shell_type(s, end, sizeof end, error);
+    size_t len = input->len + input->eof, max = (size_t)s->host->settings->max_input_bytes;
+    if (len > max)
+        return too_large(len, max, error);
+    int code = input->eof ? type_end(s, input, error) : cf_shell_type(s, input->data, input->len, error);
     if (code == 0 && input->seq != 0)
         s->terminal.last_seq = input->seq;
     return code;
@@ -138,7 +156,7 @@ int cf_shell_input(struct cf_shell *s, const struct cf_input *input, bool *ret_r
         return cf_error_set(error, CF_E_NOT_READING, NULL, !s->run.active ? "no command is running in this session"
                             : s->run.input_open ? "the command's stdin is closed" : "the command was started without \"input\", so its stdin is empty");
     if (input->len > max)
-        return cf_error_set(error, CF_E_TOO_LARGE, NULL, "the input has %zu bytes, and max_input_bytes is %zu", input->len, max);
+        return too_large(input->len, max, error);
     if (in->queue.len > max - input->len)
         return cf_error_set(error, CF_E_TOO_MANY, NULL, "%zu bytes wait to be read, and max_input_bytes is %zu; try again", in->queue.len, max);
     cf_buf_append(&in->queue, input->data, input->len);

@@ -212,7 +212,7 @@ def _():
     t.end()
 
 
-# Reads so many bytes, in raw mode and once there is a file `go`; then says what they were.
+# Reads so many bytes, in raw mode and once there is a file `go`, which may have another number; then says what they were.
 TAKER = r"""
 import hashlib, os, sys, termios, time, tty
 left = int(sys.argv[1])
@@ -224,6 +224,7 @@ while not os.path.exists("go"):
         os.remove("say")
         os.write(1, b"said\r\n")
     time.sleep(0.01)
+left = int(open("go").read() or left)
 took = hashlib.sha256()
 with open("took", "wb") as file:
     while left and (data := os.read(0, min(left, 65536))):
@@ -405,6 +406,29 @@ def _():
         assert t.post("input", {"eof": True})["open"] is True
         assert t.server.tombstone(t.id)["exit_code"] == 0
         assert v.told("ended")["session"]["reason"] == "closed"
+
+
+@case("a POST of text with eof types all of it or nothing, so that it can be sent again with its number")
+def _():
+    t = Terminal(max_input_bytes=SMALL)
+    with t.attach() as v:
+        taker(t, v, 0)
+        t.fails(413, "too_large", "POST", "input", {"text": "p" * SMALL, "eof": True})
+        count = 0
+        while t.server.request("POST", f"{t.path}/input", {"text": "p" * 1000})[0] == 200:
+            count += 1000
+        more = {"eof": True, "seq": 1}
+        size = next(size for size in range(999, 0, -1)
+                    if t.server.request("POST", f"{t.path}/input", {"text": "t" * size, **more})[0] == 200)
+        assert t.type("t" * size, **more)["duplicate"] is True
+        t.write("gone", str(count + size + 1).encode())
+        os.rename(f"{t.folder}/gone", f"{t.folder}/go")
+        v.wait("took ")
+        with open(f"{t.folder}/took", "rb") as file:
+            took = file.read()
+        assert took == b"p" * count + b"t" * size + b"\x04", took[count:]
+        v.until(lambda: visible(v.seen).endswith(PROMPT), "the prompt")
+    t.end()
 
 
 # ---- sizes
