@@ -71,7 +71,7 @@ static void on_ended(struct cf_attach *a, const json_t *message)
     }
 }
 
-/* A bell says that what was just typed went nowhere: another client types, or too much of it waits. */
+/* A bell says that what was just typed went nowhere: another client types, or the terminal takes nothing. */
 static void on_control(struct cf_attach *a, const json_t *message)
 {
     const char *type = json_string_value(json_object_get(message, "type"));
@@ -93,8 +93,10 @@ static void on_message(void *arg, bool binary, const char *data, size_t len)
     json_t *message;
 
     if (binary) {
+        if (a->end != CF_ATTACH_RUNS)
+            return;                     /* nobody looks any more */
         cf_buf_append(&a->out, data, len);
-        if (a->out.failed && a->end == CF_ATTACH_RUNS)
+        if (a->out.failed)
             a->end = CF_ATTACH_LOST;    /* no memory for it: a new connection draws the screen as it is then */
         if (cf_attach_waiting(a) > OUT_ENOUGH)
             cf_web_pause(a->web, true);

@@ -30,6 +30,7 @@ struct cf_attach {
     struct cf_web *web;         /* NULL: not connected */
     struct cf_exchange x;       /* of the handshake, with the error where there is one */
     bool greeted;               /* the line at the start was shown */
+    bool untaken;               /* what was typed last is lost, or some of it */
     struct cf_tty tty;
     struct cf_modes modes;      /* of what was shown */
     struct cf_buf out;          /* for our terminal */

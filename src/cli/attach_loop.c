@@ -13,10 +13,13 @@
 #include <unistd.h>
 
 #define IN_BYTES 4096
-#define IN_QUEUED ((size_t)256 << 10)       /* nothing is read from our terminal while more waits for the server */
+/* Nothing is read from our terminal while more waits for the server; so much that the keys that detach are still read
+ * behind what somebody has pasted and a program does not read. */
+#define IN_QUEUED ((size_t)32 << 20)
 #define HOLD_NS CF_NS_PER_S                 /* the next key of the sequence has to come within this */
 #define SILENCE_NS (90 * CF_NS_PER_S)       /* the server pings every 30 s */
-#define GOODBYE_NS (2 * CF_NS_PER_S)
+#define GOODBYE_NS (3 * CF_NS_PER_S)        /* while nothing is taken */
+#define LEAVE_NS (10 * CF_NS_PER_S)         /* in all */
 
 static void finish(struct cf_attach *a, enum cf_attach_end end)
 {
@@ -190,26 +193,60 @@ static bool say_goodbye(struct cf_attach *a, bool *said)
         cf_web_close(a->web);
         *said = true;
     }
-    return cf_web_turn(a->web) && (!*said || (cf_web_wants(a->web) & POLLOUT));
+    return cf_web_turn(a->web);
 }
 
-/* What the session printed last is shown before we go, and the server hears that we go. */
-static void goodbye(struct cf_attach *a)
+/* The server hears that we go, and answers when it has typed all that it was sent before. */
+static void leave(struct cf_attach *a)
 {
-    int64_t until_ns = cf_clock_now().mono_ns + GOODBYE_NS, left_ns;
-    bool leaving = a->end == CF_ATTACH_DETACHED || a->end == CF_ATTACH_SIGNAL || a->end == CF_ATTACH_AGAIN;
+    int64_t now_ns = cf_clock_now().mono_ns, most_ns = now_ns + LEAVE_NS, until_ns = now_ns + GOODBYE_NS;
+    size_t queued = cf_web_queued(a->web);
     bool said = false;
 
-    while ((left_ns = until_ns - cf_clock_now().mono_ns) > 0) {
-        struct pollfd fd = {.fd = leaving ? cf_web_fd(a->web) : STDOUT_FILENO, .events = POLLOUT};
+    cf_web_pause(a->web, false);
+    while (say_goodbye(a, &said)) {
+        struct pollfd fd = {.fd = cf_web_fd(a->web), .events = cf_web_wants(a->web)};
 
-        if (leaving && !say_goodbye(a, &said))
+        now_ns = cf_clock_now().mono_ns;
+        if (cf_web_queued(a->web) < queued)
+            until_ns = now_ns + GOODBYE_NS;
+        if (until_ns > most_ns)
+            until_ns = most_ns;
+        queued = cf_web_queued(a->web);
+        if (now_ns >= until_ns) {
+            a->untaken = true;
             return;
-        if (!leaving && (a->end != CF_ATTACH_ENDED || cf_attach_waiting(a) == 0))
-            return;
-        poll(&fd, 1, (int)(left_ns / CF_NS_PER_MS) + 1);
-        if (!leaving)
-            write_out(a);
+        }
+        poll(&fd, 1, cf_web_ready(a->web) ? 0 : (int)((until_ns - now_ns) / CF_NS_PER_MS) + 1);
+    }
+    a->untaken = !said || cf_web_code(a->web) == CF_WEB_BEHIND;
+}
+
+/* What the session printed last is shown before we go. */
+static void show_rest(struct cf_attach *a)
+{
+    int64_t until_ns = cf_clock_now().mono_ns + GOODBYE_NS, left_ns;
+
+    while (cf_attach_waiting(a) > 0 && (left_ns = until_ns - cf_clock_now().mono_ns) > 0) {
+        poll(&(struct pollfd){.fd = STDOUT_FILENO, .events = POLLOUT}, 1, (int)(left_ns / CF_NS_PER_MS) + 1);
+        write_out(a);
+    }
+}
+
+static void goodbye(struct cf_attach *a)
+{
+    switch (a->end) {
+    case CF_ATTACH_DETACHED:
+    case CF_ATTACH_SIGNAL:
+    case CF_ATTACH_AGAIN:
+    case CF_ATTACH_HUNG_UP:
+        leave(a);
+        break;
+    case CF_ATTACH_ENDED:
+        show_rest(a);
+        break;
+    default:
+        a->untaken = cf_web_queued(a->web) > 0;
     }
 }
 

@@ -55,6 +55,9 @@ static enum cf_attach_end show(struct cf_attach *a)
             return CF_ATTACH_HUNG_UP;
         if (cf_attach_open(a) < 0)
             return a->x.answered_error ? CF_ATTACH_REFUSED : CF_ATTACH_LOST;
+        if (a->untaken)
+            cf_buf_putc(&a->out, '\a');
+        a->untaken = false;
     }
 }
 
@@ -71,7 +74,7 @@ static int result(struct cf_attach *a, enum cf_attach_end end)
     snprintf(lost, sizeof lost, "the session may go on; curfew attach %s comes back", a->id);
     switch (end) {
     case CF_ATTACH_DETACHED:
-        tell(a->id, "detached from", "");
+        tell(a->id, "detached from", a->untaken ? "what was typed last is lost, since the session did not take it in time" : "");
         return 0;
     case CF_ATTACH_ENDED:
         tell(a->id, "the session has ended:", a->words.data ? a->words.data : "");

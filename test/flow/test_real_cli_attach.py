@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """curfew attach in a terminal of its own, against a real server."""
 import os
+import random
 import re
 import signal
+import threading
+import time
 
 from harness import Server, clean_env, curfew, wait_for
 from tap import case, run
@@ -189,6 +192,121 @@ def _():
             t.wait_shown(b"1000000\r\nend")
             assert len(t.shown) < 6000000, "what was on no screen any more was left out"
             line(t, b"echo st''ill", b"still")
+            leave(t)
+
+
+# Takes as many bytes as a file `go` says, in raw mode and once that is there; they go beside it.
+TAKER = r"""
+import os, sys, termios, time, tty
+folder = sys.argv[1]
+old = termios.tcgetattr(0)
+tty.setraw(0)
+open(folder + "/raw", "w").close()
+while not os.path.exists(folder + "/go"):
+    time.sleep(0.01)
+left = int(open(folder + "/go").read())
+with open(folder + "/took", "wb") as file:
+    while left and (data := os.read(0, left)):
+        left -= len(data)
+        file.write(data)
+termios.tcsetattr(0, termios.TCSADRAIN, old)
+os.rename(folder + "/took", folder + "/all")
+"""
+
+
+def taker(s, t, name):
+    """A program in the session that takes what is typed; the folder where it goes."""
+    folder = f"{s.folder}/{name}"
+    os.mkdir(folder)
+    with open(f"{folder}/taker.py", "w", encoding="utf-8") as file:
+        file.write(TAKER)
+    ready(t)
+    t.type(f"python3 {folder}/taker.py {folder}\r".encode())
+    wait_for(lambda: t.read(0.02) or os.path.exists(f"{folder}/raw"), "it has the terminal")
+    return folder
+
+
+def paste(t, data):
+    """Begins to type all of it, on a thread."""
+    def write():
+        at = 0
+        while at < len(data):
+            at += os.write(t.master, data[at:at + 65536])
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    return thread
+
+
+def fill(s, id):
+    """Types until the terminal takes not one byte more; how many it took."""
+    count = 0
+    for size in (4096, 1):
+        while s.request("POST", f"/v1/sessions/{id}/input", {"text": "p" * size})[0] == 200:
+            count += size
+    return count
+
+
+def go(folder, count):
+    with open(f"{folder}/gone", "w", encoding="utf-8") as file:
+        file.write(str(count))
+    os.rename(f"{folder}/gone", f"{folder}/go")
+
+
+def check_taken(folder, data):
+    wait_for(lambda: os.path.exists(f"{folder}/all"), "all is taken", 60)
+    with open(f"{folder}/all", "rb") as file:
+        assert file.read() == data
+
+
+def random_keys(count):
+    """Without the first of the keys that detach."""
+    return random.Random(count).randbytes(count).replace(DETACH[:1], b"x")
+
+
+@case("8 MiB that are pasted reach a program that reads later, byte for byte")
+def _():
+    s = shared()
+    id = create(s)
+    data = random_keys(8 << 20)
+    with attach(s, id) as t:
+        folder = taker(s, t, "paste")
+        pasting = paste(t, data)
+        pasting.join(1)                 # or as much of it as goes
+        go(folder, len(data))
+        check_taken(folder, data)
+        pasting.join(20)
+        line(t, b"echo al''ive", b"alive")
+        leave(t)
+
+
+@case("who detaches right behind a paste leaves when all of it is taken")
+def _():
+    with Server(grace=0, max_input_bytes=8192) as s:
+        id = create(s)
+        data = random_keys(30000)       # more than the server holds, less than the socket does
+        for way in ([], ["--url", s.url]):
+            with attach(s, id, *way) as t:
+                folder = taker(s, t, f"leave{len(way)}")
+                filled = fill(s, id)
+                pasting = paste(t, data + DETACH)
+                pasting.join(20)
+                t.read(1.2)             # the goodbye is said; and the server has looked whether we are there
+                go(folder, filled + len(data))
+                assert t.wait() == 0 and t.restored() and b"detached from" in t.shown and b"lost" not in t.shown, t.shown[-300:]
+            check_taken(folder, b"p" * filled + data)
+
+
+@case("a program that never reads keeps nobody from detaching, and what was pasted and not taken is told")
+def _():
+    with Server(grace=0) as s:
+        id = create(s)
+        with attach(s, id) as t:
+            taker(s, t, "never")
+            pasting = paste(t, random_keys(4 << 20) + DETACH)
+            assert t.wait() == 0 and t.restored() and b"what was typed last is lost" in t.shown, t.shown[-300:]
+            pasting.join(20)
+        with attach(s, id) as t:
+            t.wait_shown(b"attached to")
             leave(t)
 
 
