@@ -148,15 +148,17 @@ void cf_shell_terminal_free(struct cf_shell *s)
 
 /* ---- using ---- */
 
-static int no_terminal(struct cf_error *error)
+static int no_terminal(const struct cf_shell *s, struct cf_error *error)
 {
+    if (s->terminal.cols > 0)
+        return cf_error_set(error, CF_E_NOT_READY, NULL, "the session's terminal is closed");
     return cf_error_set(error, CF_E_NOT_READY, NULL, "the session has no terminal; create one with \"terminal\"");
 }
 
 int cf_shell_type(struct cf_shell *s, const char *bytes, size_t len, struct cf_error *error)
 {
     if (s->terminal.pty == NULL)
-        return no_terminal(error);
+        return no_terminal(s, error);
     if (len == 0)                       /* and `bytes` may be NULL */
         return 0;
     int code = cf_pty_write(s->terminal.pty, bytes, len, error);
@@ -169,7 +171,7 @@ int cf_shell_type_some(struct cf_shell *s, const char *bytes, size_t len, size_t
 {
     size_t done = 0;
     if (s->terminal.pty == NULL)
-        return no_terminal(error);
+        return no_terminal(s, error);
     /* What goes out at once makes room for more, and no event. */
     for (size_t room; done < len && (room = cf_pty_room(s->terminal.pty)) > 0;) {
         size_t some = len - done < room ? len - done : room;
@@ -185,7 +187,7 @@ int cf_shell_type_some(struct cf_shell *s, const char *bytes, size_t len, size_t
 int cf_shell_resize(struct cf_shell *s, unsigned cols, unsigned rows, struct cf_error *error)
 {
     if (s->terminal.pty == NULL)
-        return no_terminal(error);
+        return no_terminal(s, error);
     int code = cf_pty_resize(s->terminal.pty, cols, rows, error);
     if (code == 0) {
         s->terminal.cols = cols;
