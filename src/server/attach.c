@@ -6,6 +6,7 @@
 #include "server/priority.h"
 #include "server/reader.h"
 #include "server/screen.h"
+#include "server/screen_live.h"
 #include "server/websocket.h"
 
 #include <event2/event.h>
@@ -15,8 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the last output what a screen is drawn from: a full one of 200 columns and 50 rows with many colours has some 100 KiB. */
-#define SCREEN_BYTES (256u << 10)
 /* Of one message to a viewer. */
 #define MESSAGE_BYTES (32u << 10)
 #define TEXT_BYTES (64u << 10)          /* of one in JSON: a tombstone is the largest */
@@ -47,6 +46,7 @@ struct cf_viewers {
     TAILQ_HEAD(, viewer) waiting;       /* for room in the terminal, in the order in which they came */
     unsigned count;
     struct viewer *writer;              /* of `single` */
+    struct cf_screen_live *screen;
 };
 
 /* ---- messages ---- */
@@ -224,32 +224,19 @@ static void on_wake(void *arg)
     event_active(v->news, EV_READ, 0);
 }
 
-/* The screen as the last output left it, and the reader behind that. */
+/* The screen as it is, and the reader behind that. */
 static void draw(struct viewer *v)
 {
+    static const enum cf_stream stream = CF_STREAM_TERMINAL;
     const struct cf_viewers_options *o = &v->all->options;
-    uint64_t total = cf_journal_terminal_bytes(o->journal), from = total > SCREEN_BYTES ? total - SCREEN_BYTES : 0;
-    const enum cf_stream stream = CF_STREAM_TERMINAL;
-    struct cf_buf last, drawing;
+    struct cf_buf drawing;
     struct cf_error error;
-    struct cf_piece piece;
-    const char *bytes;
-    size_t len;
-    uint64_t gap;
-    enum cf_next next;
-    cf_reader_open(&v->reader, o->journal, NULL, &stream, from, false);
-    cf_buf_init(&last, SCREEN_BYTES + 1);
-    while ((next = cf_reader_next(&v->reader, SCREEN_BYTES, &piece, &bytes, &len, &gap)) != CF_NEXT_NONE) {
-        if (next == CF_NEXT_GAP)
-            continue;
-        cf_buf_append(&last, bytes, len);
-        cf_reader_take(&v->reader, &piece, len);
-    }
+    uint64_t bytes;
     cf_buf_init(&drawing, CF_SCREEN_DRAW_MAX(o->cols, o->rows));
-    if (cf_screen_draw(last.data != NULL ? last.data : "", last.len, from > 0, (int)o->cols, (int)o->rows, &drawing, &error) == 0 && !drawing.failed)
+    if (cf_screen_live_paint(v->all->screen, &drawing, &bytes, &error) == 0)
         deliver(v, true, drawing.data != NULL ? drawing.data : "", drawing.len);
     cf_buf_free(&drawing);
-    cf_buf_free(&last);
+    cf_reader_open(&v->reader, o->journal, NULL, &stream, bytes, false);
 }
 
 /* ---- from the viewer to the terminal ---- */
@@ -403,6 +390,11 @@ struct cf_viewers *cf_viewers_new(const struct cf_viewers_options *options, cons
     struct cf_viewers *all = calloc(1, sizeof *all);
     if (all == NULL)
         return NULL;
+    all->screen = cf_screen_live_new(options->loop, options->journal, options->cols, options->rows);
+    if (all->screen == NULL) {
+        free(all);
+        return NULL;
+    }
     all->options = *options;
     all->events = events;
     all->arg = arg;
@@ -418,6 +410,7 @@ void cf_viewers_free(struct cf_viewers **viewers)
     (*viewers)->writer = NULL;
     while (!LIST_EMPTY(&(*viewers)->list))
         leave(LIST_FIRST(&(*viewers)->list));
+    cf_screen_live_free(&(*viewers)->screen);
     free(*viewers);
     *viewers = NULL;
 }
@@ -432,6 +425,7 @@ void cf_viewers_resized(struct cf_viewers *all, unsigned cols, unsigned rows)
     struct viewer *v;
     all->options.cols = cols;
     all->options.rows = rows;
+    cf_screen_live_resize(all->screen, cols, rows);
     LIST_FOREACH(v, &all->list, link) {
         if (!v->greeted || v->over)
             continue;

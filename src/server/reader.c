@@ -133,6 +133,11 @@ void cf_reader_take(struct cf_reader *r, const struct cf_piece *piece, size_t le
         cf_journal_moved(r->journal);
 }
 
+void cf_reader_skip(struct cf_reader *r, uint64_t to)
+{
+    r->cursor.since = to;
+}
+
 bool cf_reader_over(const struct cf_reader *r)
 {
     return cf_journal_closed(r->journal) || (r->exec != NULL && r->exec->ended);

@@ -27,6 +27,8 @@ void cf_reader_hold(struct cf_reader *reader, void (*overtaken)(void *arg), void
 enum cf_next cf_reader_next(struct cf_reader *reader, size_t most, struct cf_piece *ret_piece, const char **ret_bytes, size_t *ret_len,
                             uint64_t *ret_gap);
 void cf_reader_take(struct cf_reader *reader, const struct cf_piece *piece, size_t len);
+/* Goes on at `to`, which is behind where it is; what lies between is as read. */
+void cf_reader_skip(struct cf_reader *reader, uint64_t to);
 /* Whether nothing will come any more once NONE was said: the command has ended, or the session. */
 bool cf_reader_over(const struct cf_reader *reader);
 /* The offset of the next byte. */

@@ -379,6 +379,26 @@ void cf_screen_feed(struct cf_screen *screen, const char *bytes, size_t len)
     cf_vt_feed(&screen->vt, bytes, len);
 }
 
+/* Where the first control is; behind it nothing belongs to a sequence that began before. */
+static size_t after_cut(const char *bytes, size_t len)
+{
+    size_t at = 0, most = len < CUT_LOOK ? len : CUT_LOOK;
+    while (at < most && (unsigned char)bytes[at] >= 0x20)
+        at++;
+    if (at < most)
+        return at;
+    for (at = 0; at < most && at < 3 && ((unsigned char)bytes[at] & 0xc0) == 0x80;)
+        at++;
+    return at;
+}
+
+void cf_screen_feed_cut(struct cf_screen *screen, const char *bytes, size_t len)
+{
+    size_t from = after_cut(bytes, len);
+    cf_vt_drop(&screen->vt);
+    cf_screen_feed(screen, bytes + from, len - from);
+}
+
 int cf_screen_resize(struct cf_screen *screen, int cols, int rows, struct cf_error *error)
 {
     int code = check_size(cols, rows, error);
@@ -408,31 +428,4 @@ int cf_screen_resize(struct cf_screen *screen, int cols, int rows, struct cf_err
     screen->end = rows;
     cf_screen_go(screen, screen->at.row - gone[screen->shown], screen->at.col);
     return 0;
-}
-
-/* Where the first control is; behind it nothing belongs to a sequence that began before. */
-static size_t after_cut(const char *bytes, size_t len)
-{
-    size_t at = 0, most = len < CUT_LOOK ? len : CUT_LOOK;
-    while (at < most && (unsigned char)bytes[at] >= 0x20)
-        at++;
-    if (at < most)
-        return at;
-    for (at = 0; at < most && at < 3 && ((unsigned char)bytes[at] & 0xc0) == 0x80;)
-        at++;
-    return at;
-}
-
-int cf_screen_draw(const char *bytes, size_t len, bool cut, int cols, int rows, struct cf_buf *out,
-                   struct cf_error *error)
-{
-    struct cf_screen *screen;
-    int code = cf_screen_new(cols, rows, &screen, error);
-    if (code < 0)
-        return code;
-    size_t from = cut ? after_cut(bytes, len) : 0;
-    cf_screen_feed(screen, bytes + from, len - from);
-    code = cf_screen_paint(screen, out, error);
-    cf_screen_free(&screen);
-    return code;
 }

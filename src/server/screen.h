@@ -14,7 +14,6 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #define CF_SCREEN_SIDE_MAX 1000         /* columns and rows: 1 to this */
@@ -30,6 +29,9 @@ void cf_screen_free(struct cf_screen **screen);
 
 /* Follows what the terminal was sent. */
 void cf_screen_feed(struct cf_screen *screen, const char *bytes, size_t len);
+/* Likewise when something before them is missing, so that they may begin in the middle of a sequence or a character: what may belong to one is
+ * passed over. */
+void cf_screen_feed_cut(struct cf_screen *screen, const char *bytes, size_t len);
 
 /* The terminal has another size now.  Lines are cut, not wrapped anew; rows go at the top when the cursor would be
  * lost. 0, CF_E_INVALID or CF_E_NO_MEMORY, with the screen as it was. */
@@ -40,10 +42,5 @@ int cf_screen_resize(struct cf_screen *screen, int cols, int rows, struct cf_err
  * question, a bell, or anything that acts beyond the screen, but for the title.  0, or CF_E_NO_MEMORY, also when the
  * screen has missed something for lack of memory; `out` is as it was then. */
 int cf_screen_paint(struct cf_screen *screen, struct cf_buf *out, struct cf_error *error);
-
-/* All of that at once: a drawing of the screen that `bytes` leave behind.  `cut` says that something came before them,
- * so that they may begin in the middle of a sequence or a character; what may belong to one is passed over. */
-int cf_screen_draw(const char *bytes, size_t len, bool cut, int cols, int rows, struct cf_buf *out,
-                   struct cf_error *error);
 
 #endif

@@ -279,6 +279,12 @@ void cf_vt_feed(struct cf_vt *vt, const char *bytes, size_t len)
     }
 }
 
+void cf_vt_drop(struct cf_vt *vt)
+{
+    vt->missing = 0;
+    to_ground(vt);
+}
+
 void cf_vt_pending(const struct cf_vt *vt, struct cf_buf *out)
 {
     switch (vt->state) {

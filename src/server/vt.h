@@ -68,6 +68,9 @@ struct cf_vt {
 
 void cf_vt_feed(struct cf_vt *vt, const char *bytes, size_t len);
 
+/* What follows is not what follows: the unfinished character or sequence is dropped. */
+void cf_vt_drop(struct cf_vt *vt);
+
 /* Appends what brings another terminal's parser to the same place: the bytes of an unfinished character or sequence, so
  * that its rest may follow; for an unfinished string, which may be long, the beginning of one that every terminal
  * passes over. */

@@ -117,6 +117,25 @@ termios.tcsetattr(0, termios.TCSADRAIN, old)
 """
 
 
+@case("who joins sees the screen also when commands have printed more than is kept since, and after a flood in the terminal itself")
+def _():
+    t = Terminal(cols=40, rows=10, spool_bytes=1 << 20)
+    with t.attach() as v:
+        v.at_prompt()
+        v.ask("printf '\\033[?1049h\\033[2J\\033[5;7Hhere\\r\\n'", "here")
+    assert t.run("head -c 5000000 /dev/zero")["stdout_bytes"] == 5000000
+    with t.attach() as v:
+        assert drawn(v).endswith("here\r\n" + PROMPT), v.drawing
+        assert b"\x1b[?1049h" in v.drawing and b"\x1b[5;7H" in v.drawing, v.drawing
+    t.type("head -c 30000000 /dev/zero | tr '\\0' x; echo; echo the last; : >done\r")
+    t.wait_file("done")
+    with t.attach() as v:
+        v.until(lambda: visible(v.drawing + v.seen).endswith(PROMPT), "the prompt")
+        shown = drawn(v)
+        assert "x" * 40 in shown and "thelast" in shown and b"\x1b[?1049h" in v.drawing, shown
+    t.end()
+
+
 @case("a viewer that takes nothing is dropped with 4001 and by how many bytes; others get every byte, and the terminal goes on")
 def _():
     t = Terminal(viewer_lag_bytes=LAG)
@@ -305,7 +324,7 @@ def _():
         v.at_prompt()
         v.type("stty -echoctl; cat >pasted; cksum <pasted\r")
         v.wait("cksum <pasted\r\n")
-        t.wait_at_work()
+        t.wait_at_work("cat")
         sending = paste(v, lines.encode() + b"\x04", 5000)
         v.until(lambda: visible(v.seen).endswith(PROMPT), "the prompt", 60)
         sending.join(PROMPTLY)

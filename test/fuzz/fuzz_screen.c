@@ -1,6 +1,6 @@
 /* What a terminal is sent against the screen that follows it.  First two bytes: columns and rows; third: at how many
  * bytes the feeding is cut, and whether the size changes there; the rest is the output. */
-#include "server/screen.h"
+#include "../unit/screen_once.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         cf_buf_free(&once);
     }
     cf_buf_init(&once, 64 << 20);
-    assert(cf_screen_draw(bytes, len, true, cols, rows, &once, NULL) == 0);
+    assert(draw_once(bytes, len, true, cols, rows, &once, NULL) == 0);
     cf_buf_free(&once);
     cf_screen_free(&whole);
     cf_screen_free(&pieces);

@@ -1,6 +1,7 @@
 /* What stands on a terminal's screen, drawn for someone who comes later.  The judge is libvterm: it is fed the drawing.
  */
 #include "screen_judge.h"
+#include "screen_once.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -470,7 +471,7 @@ static void draw(int cols, int rows, const char *text, bool cut, struct scene *s
 {
     cf_buf_init(&scene->drawing, 1 << 20);
     scene->screen = NULL;
-    assert_int_equal(cf_screen_draw(text, strlen(text), cut, cols, rows, &scene->drawing, NULL), 0);
+    assert_int_equal(draw_once(text, strlen(text), cut, cols, rows, &scene->drawing, NULL), 0);
     judge_open(&scene->judge, cols, rows);
     judge_feed(&scene->judge, scene->drawing.data, scene->drawing.len);
 }
@@ -604,7 +605,7 @@ static void a_buffer_that_is_too_small_stays_as_it_was(void **state)
     struct cf_error error;
     cf_buf_init(&out, 100);
     cf_buf_puts(&out, "before");
-    assert_int_equal(cf_screen_draw("x", 1, false, 80, 24, &out, &error), CF_E_NO_MEMORY);
+    assert_int_equal(draw_once("x", 1, false, 80, 24, &out, &error), CF_E_NO_MEMORY);
     assert_string_equal(out.data, "before");
     assert_false(out.failed);
     cf_buf_free(&out);

@@ -1,6 +1,7 @@
 /* Drawings of what nobody thought of: random bytes, random sequences, and programs' usual ones against another
  * terminal. */
 #include "screen_judge.h"
+#include "screen_once.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -214,7 +215,7 @@ static void usual_sequences_show_as_elsewhere(void **state)
         judge_open(&live, cols, rows);
         judge_open(&late, cols, rows);
         judge_feed(&live, text.data, text.len);
-        assert_int_equal(cf_screen_draw(text.data, text.len, false, cols, rows, &drawing, NULL), 0);
+        assert_int_equal(draw_once(text.data, text.len, false, cols, rows, &drawing, NULL), 0);
         judge_feed(&late, drawing.data, drawing.len);
         tell_if_asked(&text);
         judges_agree(&live, &late);
