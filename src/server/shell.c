@@ -298,6 +298,7 @@ void cf_shell_on_spawned(struct cf_shell *s, const struct cf_wire_spawned *repor
     }
     struct cf_error error;
     s->pid = report->pid;
+    s->init = -1;
     s->hold = report->hold;
     if (s->terminal.pty != NULL && !s->ending && cf_shell_terminal_begin(s, &error) != 0)
         cf_shell_fail(s, error.code, "%s", error.text);

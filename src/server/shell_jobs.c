@@ -35,15 +35,16 @@ uint64_t cf_shell_ticks(void)
 static uint64_t hash_file(uint64_t hash, const char *path)
 {
     char text[4096];
-    ssize_t n;
+    ssize_t n = sizeof text;
     CF_FD_AUTO fd = open(path, O_RDONLY | O_CLOEXEC);
-    while (fd >= 0 && (n = read(fd, text, sizeof text)) > 0)
+    /* The kernel fills what it is given but for a number that does not fit any more: less than half is the end. */
+    while (fd >= 0 && n > (ssize_t)sizeof text / 2 && (n = read(fd, text, sizeof text)) > 0)
         for (ssize_t i = 0; i < n; i++)
             hash = (hash ^ (unsigned char)text[i]) * 1099511628211u;
     return hash;
 }
 
-/* The leader's parent, when that is the session's init, to which orphans come; 0: it has none. */
+/* The leader's parent, when that is the session's init; 0: it has none. */
 static int init_of(const struct cf_shell *s)
 {
     char path[64], text[512];
@@ -62,11 +63,12 @@ static bool jobs_changed(struct cf_shell *s)
 {
     char path[64];
     uint64_t hash = 14695981039346656037u;
-    int init = init_of(s);
+    if (s->init < 0)
+        s->init = init_of(s);
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", s->pid, s->pid);
     hash = hash_file(hash, path);
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", init, init);
-    hash = init > 0 ? hash_file(hash, path) : hash;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", s->init, s->init);
+    hash = s->init > 0 ? hash_file(hash, path) : hash;
     bool changed = hash != s->jobs;
     s->jobs = hash;
     return changed;

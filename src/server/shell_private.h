@@ -84,6 +84,7 @@ struct cf_shell {
     struct run run;
     uint64_t last_ticks;                /* when its last command ended */
     uint64_t jobs, crowded_ticks;       /* of shell_jobs.c */
+    int init;                           /* likewise: the leader's parent, to which orphans come; 0: none, -1: not known yet */
     unsigned signals_pending;           /* asked of the keeper, not confirmed */
     unsigned probe;                     /* number of the last probe; 0: none is out */
     unsigned probes;
