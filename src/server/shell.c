@@ -313,6 +313,8 @@ void cf_shell_on_signaled(struct cf_shell *s, const struct cf_wire_signaled *rep
         cf_shell_terminal_on_signaled(s);
     else if (s->state == CF_SHELL_SYNCING)
         cf_shell_sync(s);
+    else if (s->run.interrupted && s->signals_pending == 0)
+        cf_shell_note_interrupted(s);
 }
 
 static int exit_code_of(int wait_status)

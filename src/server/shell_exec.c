@@ -421,8 +421,8 @@ int cf_shell_signal(struct cf_shell *s, int signo, struct cf_error *error)
         return 0;
     }
     send_signal(s, signo);
-    if (signo == SIGINT) {
-        r->interrupted = true;
+    r->interrupted = r->interrupted || signo == SIGINT;
+    if (signo == SIGINT && r->stage == STAGE_RUNNING) {
         r->attempts = 0;
         arm_running(s);
     }

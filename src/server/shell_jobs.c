@@ -108,15 +108,11 @@ static uint64_t start_ticks(int pid)
     return at != NULL ? strtoull(at, NULL, 10) : 0;
 }
 
-/* One that has run for longer had the interrupt, and may be on its way out: an interpreter that ends takes its handlers away. */
-static bool has_just_started(const struct cf_shell *s, int pid)
-{
-    return start_ticks(pid) + 1 >= s->run.interrupt_ticks;
-}
-
-bool cf_shell_missed_interrupt(const struct cf_shell *s)
+/* The last `most` of the shell's children, in the order in which they came. */
+static size_t last_children(const struct cf_shell *s, int *pids, size_t most)
 {
     char path[64], text[4096];
+    size_t count = 0;
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", s->pid, s->pid);
     CF_FD_AUTO fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
@@ -126,9 +122,38 @@ bool cf_shell_missed_interrupt(const struct cf_shell *s)
         long pid = strtol(at, &end, 10);
         if (end == at)
             break;
-        if (would_die_of_interrupt((int)pid) && has_just_started(s, (int)pid))
-            return true;
+        if (count == most)
+            memmove(pids, pids + 1, --count * sizeof *pids);
+        pids[count++] = (int)pid;
     }
+    return count;
+}
+
+void cf_shell_note_interrupted(struct cf_shell *s)
+{
+    int *pids = s->run.interrupted_pids;
+    size_t count = last_children(s, pids, INTERRUPTED_PIDS);
+    memset(pids + count, 0, (INTERRUPTED_PIDS - count) * sizeof *pids);
+}
+
+static bool was_there(const struct cf_shell *s, int pid)
+{
+    for (size_t i = 0; i < INTERRUPTED_PIDS; i++)
+        if (s->run.interrupted_pids[i] == pid)
+            return true;
+    return false;
+}
+
+/* One that had run for longer has had the interrupt, and may be on its way out: an interpreter that ends takes its handlers away.  One that came later
+ * was not meant, unless all of the command is to go. */
+bool cf_shell_missed_interrupt(const struct cf_shell *s)
+{
+    const struct run *r = &s->run;
+    int pids[64];
+    size_t count = r->interrupt_ticks > 0 ? last_children(s, pids, sizeof pids / sizeof *pids) : 0;
+    for (size_t i = 0; i < count; i++)
+        if ((r->stage != STAGE_RUNNING || was_there(s, pids[i])) && start_ticks(pids[i]) + 1 >= r->interrupt_ticks && would_die_of_interrupt(pids[i]))
+            return true;
     return false;
 }
 

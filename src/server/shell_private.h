@@ -22,6 +22,9 @@ struct input {
     char name[16];
 };
 
+/* Programs of a pipeline that an interrupt may have met too early. */
+#define INTERRUPTED_PIDS 8
+
 struct run {
     bool active;                        /* a command was taken and its result not given yet */
     bool written;                       /* the driver has it */
@@ -40,7 +43,8 @@ struct run {
     int64_t give_up_ns;                 /* end of STAGE_INTERRUPTED, and of STAGE_KILLED */
     unsigned attempts;                  /* in the stage, after the first */
     uint64_t since_ticks;
-    uint64_t interrupt_ticks;           /* of the last interrupt */
+    uint64_t interrupt_ticks;           /* of the last interrupt that we sent; 0: none */
+    int interrupted_pids[INTERRUPTED_PIDS]; /* what was the shell's when that had come */
     /* In a terminal: */
     unsigned request;                   /* number of its request */
     bool begun;                         /* the shell has said that it begins */
@@ -118,7 +122,9 @@ void cf_shell_run_free(struct cf_shell *s);
 uint64_t cf_shell_ticks(void);
 /* How long the next command has to wait, so that what it starts is younger than what the last one left; mostly 0. */
 int64_t cf_shell_jobs_wait_ns(struct cf_shell *s);
-/* Whether a child of the shell is alive that an interrupt would have ended: one that came between its fork and its exec is lost, since it meets
+/* An interrupt has just come to the shell's processes. */
+void cf_shell_note_interrupted(struct cf_shell *s);
+/* Whether a child of the shell is alive that the interrupt which we sent would have ended: one that came between its fork and its exec is lost, since it meets
  * bash's own handler there. */
 bool cf_shell_missed_interrupt(const struct cf_shell *s);
 

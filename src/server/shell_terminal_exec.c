@@ -165,6 +165,7 @@ static void send_interrupt(struct cf_shell *s)
 {
     s->run.interrupt_ticks = cf_shell_ticks();
     (void)cf_pty_signal(s->terminal.pty, SIGINT);
+    cf_shell_note_interrupted(s);
 }
 
 /* Interrupts the job in front, and asks the shell to leave the command. */

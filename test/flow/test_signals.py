@@ -76,6 +76,50 @@ def _():
         s.end()
 
 
+# It ends of an interrupt as it likes, and says when it is there.
+HEEDS = "python3 -c 'import signal, sys, time; signal.signal(2, lambda *_: sys.exit(0)); print(\"begun\", flush=True); time.sleep(60)'"
+
+
+@case("an interrupt is for what was there then: what the command starts next has none of it")
+def _():
+    for s in (Session(), Terminal()):
+        number = begun(s, f"{HEEDS}; sleep 2; echo done")
+        send(s, "INT")
+        record = s.wait_ended(number)
+        assert record["exit_code"] == 0 and text_of(s, number) == "begun\ndone\n", record
+        s.end()
+
+
+@case("in a terminal, the byte of Ctrl-C that a program in raw mode reads is a byte, and a Ctrl-C that was typed comes once")
+def _():
+    t = Terminal()
+    number = begun(t, "exec 3</dev/tty; stty raw -echo <&3; python3 -c 'import os; print(\"begun\", flush=True); "
+                      "print(b\"\".join(os.read(3, 1) for _ in range(3)))'; sleep 0.5; stty sane <&3; exec 3<&-")
+    t.type("a\x03b")
+    record = t.wait_ended(number)
+    assert record["exit_code"] == 0 and text_of(t, number) == "begun\nb'a\\x03b'\n", (record, text_of(t, number))
+    t.run("sleep 1000 & :")
+    number = begun(t, "python3 -c 'import signal, time; n = []; signal.signal(2, lambda *_: n.append(1)); print(\"begun\", flush=True); "
+                      "[time.sleep(0.01) for _ in range(150)]; print(len(n))'")
+    t.type("\x03")
+    assert t.wait_ended(number)["exit_code"] in (0, 130) and text_of(t, number) == "begun\n1\n", text_of(t, number)
+    t.end()
+
+
+@case("interrupts that are sent on and on put off no kill of a cancelled command")
+def _():
+    s = Session(exec_kill_grace="500ms")
+    number = begun(s, DEAF)
+    cancel = harness.Later(s.server.request, "DELETE", f"{s.path}/execs/{number}")
+    limit = time.monotonic() + PROMPTLY
+    while cancel.thread.is_alive():
+        assert time.monotonic() < limit, "it is never killed"
+        s.server.request("POST", f"{s.path}/signal", {"signal": "INT"})
+    assert cancel.result()[0] == 200
+    s.check_usable()
+    s.end()
+
+
 @case("INT by any of its names interrupts the foreground job, and the command ends with 130")
 def _():
     s = Session()
