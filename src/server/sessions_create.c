@@ -201,7 +201,9 @@ static int start_terminal(struct session *s, const struct cf_create *what, struc
         code = cf_shells_start(s->all->shells, s->cwd_fd, &terminal, cf_sessions_events(), s, &s->shell, error);
     free(s->setup);
     s->setup = NULL;
-    return code != 0 ? code : cf_sessions_open_terminal(s, error);
+    if (code == 0 && cf_sessions_open_terminal(s, error) != 0)
+        fail_start(s, error);           /* the shell is this session's already: it ends with it */
+    return code;
 }
 
 int cf_sessions_give_shell(struct session *s, const struct cf_create *what, struct cf_error *error)
