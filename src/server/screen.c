@@ -374,29 +374,25 @@ void cf_screen_free(struct cf_screen **screen)
     *screen = NULL;
 }
 
+void cf_screen_cut(struct cf_screen *screen)
+{
+    cf_vt_drop(&screen->vt);
+    screen->cut_left = CUT_LOOK;
+}
+
 void cf_screen_feed(struct cf_screen *screen, const char *bytes, size_t len)
 {
+    /* Behind the first control nothing belongs to a sequence that began before. */
+    while (screen->cut_left > 0 && len > 0) {
+        if ((unsigned char)*bytes < 0x20) {
+            screen->cut_left = 0;
+        } else {
+            screen->cut_left--;
+            bytes++;
+            len--;
+        }
+    }
     cf_vt_feed(&screen->vt, bytes, len);
-}
-
-/* Where the first control is; behind it nothing belongs to a sequence that began before. */
-static size_t after_cut(const char *bytes, size_t len)
-{
-    size_t at = 0, most = len < CUT_LOOK ? len : CUT_LOOK;
-    while (at < most && (unsigned char)bytes[at] >= 0x20)
-        at++;
-    if (at < most)
-        return at;
-    for (at = 0; at < most && at < 3 && ((unsigned char)bytes[at] & 0xc0) == 0x80;)
-        at++;
-    return at;
-}
-
-void cf_screen_feed_cut(struct cf_screen *screen, const char *bytes, size_t len)
-{
-    size_t from = after_cut(bytes, len);
-    cf_vt_drop(&screen->vt);
-    cf_screen_feed(screen, bytes + from, len - from);
 }
 
 int cf_screen_resize(struct cf_screen *screen, int cols, int rows, struct cf_error *error)

@@ -6,7 +6,7 @@
  * its cells with their colours, the cursor, and the modes on which later output and the keys depend.  docs/screen.md
  * says what is followed and what is not.
  *
- * Whatever the bytes are, they cost at most about a microsecond each (usual ones 6 ns), a screen takes at most 24 bytes
+ * Whatever the bytes are, they cost at most about a microsecond each (usual ones 6 ns), a screen takes at most 32 bytes
  * a cell, twice, and a drawing at most CF_SCREEN_DRAW_MAX. */
 #ifndef CURFEW_SERVER_SCREEN_H
 #define CURFEW_SERVER_SCREEN_H
@@ -29,9 +29,9 @@ void cf_screen_free(struct cf_screen **screen);
 
 /* Follows what the terminal was sent. */
 void cf_screen_feed(struct cf_screen *screen, const char *bytes, size_t len);
-/* Likewise when something before them is missing, so that they may begin in the middle of a sequence or a character: what may belong to one is
- * passed over. */
-void cf_screen_feed_cut(struct cf_screen *screen, const char *bytes, size_t len);
+/* Something is missing before what is fed next, which so may begin in the middle of a sequence or a character: what may belong to one is passed
+ * over, up to the first control or 4,096 bytes. */
+void cf_screen_cut(struct cf_screen *screen);
 
 /* The terminal has another size now.  Lines are cut, not wrapped anew; rows go at the top when the cursor would be
  * lost. 0, CF_E_INVALID or CF_E_NO_MEMORY, with the screen as it was. */

@@ -51,6 +51,7 @@ struct cf_saved {                       /* by DECSC */
 
 struct cf_screen {
     struct cf_vt vt;
+    unsigned cut_left;                  /* bytes that may still be of what was cut; 0: none */
     struct cf_grid grids[2];            /* primary, alternate; the second one is there only while it is shown */
     struct cf_saved saved[2];
     int shown;

@@ -13,9 +13,8 @@ static int draw_once(const char *bytes, size_t len, bool cut, int cols, int rows
     if (code < 0)
         return code;
     if (cut)
-        cf_screen_feed_cut(screen, bytes, len);
-    else
-        cf_screen_feed(screen, bytes, len);
+        cf_screen_cut(screen);
+    cf_screen_feed(screen, bytes, len);
     code = cf_screen_paint(screen, out, error);
     cf_screen_free(&screen);
     return code;

@@ -158,12 +158,41 @@ static void another_size(void **state)
     end(&f);
 }
 
+static void size_after_size(void **state)
+{
+    struct fixture f;
+    struct cf_buf drawing;
+    uint64_t bytes;
+    begin(&f);
+    say(&f, "kept\r\n");
+    for (unsigned i = 0; i < 100000; i++)
+        cf_screen_live_resize(f.live, 1 + i % 1000, 1 + i % 60);
+    cf_screen_live_resize(f.live, COLS, ROWS);
+    shows(&f, "kept\r\n");
+    /* Too large to be followed all the time: drawn from what the journal has. */
+    cf_screen_live_resize(f.live, 1000, 1000);
+    say(&f, "\033[900;900Hfar");
+    rest(&f);
+    cf_buf_init(&drawing, CF_SCREEN_DRAW_MAX(1000, 1000));
+    assert_int_equal(cf_screen_live_paint(f.live, &drawing, &bytes, NULL), 0);
+    assert_int_equal(bytes, f.bytes);
+    assert_non_null(memmem(drawing.data, drawing.len, "kept", 4));
+    assert_non_null(memmem(drawing.data, drawing.len, "far", 3));
+    cf_buf_free(&drawing);
+    cf_screen_live_resize(f.live, COLS, ROWS);
+    say(&f, "\033[2J\033[Hback");
+    rest(&f);
+    shows(&f, "\033[2J\033[Hback");
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         { .name = "it shows what was printed, also in the middle of a sequence", .test_func = follows },
         { .name = "what others in the session print does not make it forget", .test_func = outlives_the_ring },
         { .name = "of a flood the last is shown, in the modes of before, and nothing is left to do", .test_func = floods_are_skipped },
+        { .name = "sizes that nothing was printed in cost nothing; one too large to be followed is drawn all the same", .test_func = size_after_size },
         { .name = "another size holds from the bytes on that come then", .test_func = another_size },
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
