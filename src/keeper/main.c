@@ -1,4 +1,5 @@
 /* curfew-keeper: reads the settings, takes the lock, starts the server and keeps sessions until both are gone. */
+#include "base/environment.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/settings.h"
@@ -166,11 +167,13 @@ static pid_t start_server(char **argv, int *ret_fd)
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
         return -1;
+    cf_environment_share(true);
     pid = fork();
     if (pid == 0) {
         become_server(argv, ends[1], self);
         _exit(127);
     }
+    cf_environment_share(false);
     close(ends[1]);
     if (pid < 0)
         close(ends[0]);
@@ -220,6 +223,10 @@ int main(int argc, char **argv)
     int status;
 
     settle_descriptors();
+    if (cf_environment_hide() != 0) {
+        perror("curfew-keeper: cannot hide the environment");
+        return cf_error_exit(CF_E_NO_MEMORY);
+    }
     if (read_settings(&program, argc, argv, &status))
         return status;
     cf_log_init("keeper", CF_LOG_INFO);

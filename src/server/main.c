@@ -1,4 +1,5 @@
 /* main.c: curfew-server: parse, build, run, tear down.  Started by curfew-keeper, whose wire is descriptor 3. */
+#include "base/environment.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "server/http.h"
@@ -30,6 +31,10 @@ int main(int argc, char **argv)
 {
     struct cf_server server = { .workspace_fd = -1, .host.args.fd = -1 };
     struct cf_error error = { 0 };
+    if (cf_environment_hide() != 0) {
+        perror("curfew-server: cannot hide the environment");
+        return EX_OSERR;
+    }
     int status = load(&server.settings, argc, argv);
     if (status != 0)
         return status;

@@ -204,6 +204,21 @@ def _():
             assert_nobody(server, containment)
 
 
+@case("each containment: no process that a session sees shows the environment that curfew was started with, but for what env_pass names")
+def _():
+    secret, wanted = "SECRET_OF_CURFEW", "PASSED_BY_CURFEW"
+    for containment in CONTAINMENTS:
+        with contextlib.suppress(Exception):
+            need(containment)
+        if offered[containment]:
+            continue
+        with serve(containment, env={secret: "hidden", wanted: "shown"}, env_pass=harness.ENV_PASS + f",{wanted},{harness.MARK}") as server:
+            session_id = server.create(workspace="e", terminal={"cols": 80, "rows": 24})["session_id"]
+            for one in (session_id, server.create(workspace="e")["session_id"]):
+                got = server.exec(one, f"grep -lz ^{secret}= /proc/[0-9]*/environ 2>/dev/null; echo ${{{secret}-none}} ${wanted}")
+                assert got["stdout"] == "none shown\n", (containment, got)
+
+
 @case("each containment: SIGTERM to curfew ends every session, warm shells included, and leaves nobody")
 def _():
     for containment in CONTAINMENTS:
