@@ -219,7 +219,7 @@ static void leave(struct cf_attach *a)
         }
         poll(&fd, 1, cf_web_ready(a->web) ? 0 : (int)((until_ns - now_ns) / CF_NS_PER_MS) + 1);
     }
-    a->untaken = !said || cf_web_code(a->web) == CF_WEB_BEHIND;
+    a->untaken = !said || cf_web_code(a->web) != CF_WEB_NORMAL;
 }
 
 /* What the session printed last is shown before we go. */

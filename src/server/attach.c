@@ -138,13 +138,16 @@ static void say_ended(struct viewer *v)
     send_text(v, &text, &w);
 }
 
-/* All that it has sent is typed, or will not be. */
-static void release(struct viewer *v)
+/* All that it has sent is typed, or will not be.  The answer to its close would say that it was. */
+static void release(struct viewer *v, bool typed)
 {
+    bool dropped = v->held.len > 0 && !typed;
     if (v->held.len > 0)
         TAILQ_REMOVE(&v->all->waiting, v, turn);
     cf_buf_free(&v->held);
-    if (v->ws != NULL)
+    if (v->ws != NULL && dropped && cf_ws_leaving(v->ws))
+        cf_ws_drop(v->ws);
+    else if (v->ws != NULL)
         cf_ws_pause(v->ws, false);
 }
 
@@ -156,7 +159,7 @@ static void leave(struct viewer *v)
         return;
     LIST_REMOVE(v, link);
     all->count--;
-    release(v);                         /* what it still sends goes nowhere */
+    release(v, false);                  /* what it still sends goes nowhere */
     v->all = NULL;
     if (all->writer == v)
         set_writer(all, NULL);
@@ -284,7 +287,7 @@ void cf_viewers_room(struct cf_viewers *all)
             memmove(v->held.data, v->held.data + typed, v->held.len);
             return;
         }
-        release(v);
+        release(v, code == 0);
         if (code != 0)
             say_error(v, cf_error_name(error.code), error.text);
     }

@@ -72,6 +72,7 @@ static ssize_t transmit(wslay_event_context_ptr wslay, const uint8_t *data, size
     if (sent < 0)
         return lose(ws);
     ws->write_left -= (size_t)sent;
+    ws->taken_ns = cf_clock_now().mono_ns;
     return sent;
 }
 
@@ -253,7 +254,9 @@ static bool is_late(const struct cf_ws *ws, int64_t now_ns)
         return now_ns - ws->closing_ns >= http->ws_close_ns;
     if (ws->asked_ns && now_ns - ws->asked_ns >= http->ws_silence_ns)
         return true;
-    return !ws->paused && now_ns - ws->heard_ns >= http->ws_silence_ns;
+    if (ws->paused)                     /* its silence is ours, but it takes what it is sent */
+        return !cf_ws_idle(ws) && now_ns - ws->taken_ns >= http->ws_silence_ns;
+    return now_ns - ws->heard_ns >= http->ws_silence_ns;
 }
 
 /* Whether a ping is due.  The answer of a paused client is not read; but it hears of us, and its system tells that it has gone
@@ -391,11 +394,17 @@ void cf_ws_pause(struct cf_ws *ws, bool paused)
     if (ws->paused == paused || ws->close_code)
         return;
     ws->paused = paused;
-    ws->heard_ns = now_ns;              /* its silence meanwhile was ours */
+    ws->heard_ns = ws->taken_ns = now_ns;   /* its silence meanwhile was ours */
     bound_silence(ws);
     plan_tick(ws, now_ns);
     if (!paused && !ws->in_turn)
         event_active(ws->in, EV_READ, 0);
+}
+
+void cf_ws_drop(struct cf_ws *ws)
+{
+    ws->lost = true;
+    event_active(ws->in, EV_READ, 0);
 }
 
 void cf_ws_close(struct cf_ws *ws, unsigned code, const char *reason)

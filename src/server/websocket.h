@@ -58,6 +58,8 @@ bool cf_ws_idle(const struct cf_ws *ws);
 void cf_ws_pause(struct cf_ws *ws, bool paused);
 /* It has closed, and waits for that answer: it takes nothing any more. */
 bool cf_ws_leaving(const struct cf_ws *ws);
+/* Ends it without a word, as if the connection had broken. */
+void cf_ws_drop(struct cf_ws *ws);
 /* Closes when what is queued was sent; `reason` is UTF-8 and may be NULL.  Later calls change nothing. */
 void cf_ws_close(struct cf_ws *ws, unsigned code, const char *reason);
 

@@ -20,6 +20,7 @@ struct cf_ws {
     char *early;                        /* what libmicrohttpd had read beyond the handshake */
     size_t early_len, early_at;
     size_t read_left, write_left;       /* bytes in this turn */
+    int64_t taken_ns;                   /* when it was sent something last that it has taken, or was paused */
     int64_t heard_ns;                   /* when the client sent something last; monotonic, as the next two */
     int64_t pinged_ns;
     int64_t asked_ns;                   /* when it was to be closed; 0: it is not */

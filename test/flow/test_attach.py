@@ -407,7 +407,11 @@ def _():
             wait_viewers(t, 2)
             gone.drop(True)
             wait_viewers(t, 1)
-    t.server.end(t.id)
+        with t.attach() as unlucky:
+            unlucky.send_raw(frame(BINARY, b"never typed") + frame(CLOSE, b"\x03\xe8"))
+            wait_viewers(t, 2)
+            t.server.end(t.id)
+            assert unlucky.wait_end().code != 1000      # which would say that all of it was typed
 
 
 @case("a POST types too, and is refused when the terminal takes no more")

@@ -662,6 +662,23 @@ static void paused_gone(void **state)
     UNTIL(cf_http_connections(edge.http) == 0);
 }
 
+/* Also where no acknowledgements tell. */
+static void paused_full(void **state)
+{
+    edge.http->ws_silence_ns = CF_NS_PER_S / 2;
+    for (int round = 0; round < 2; round++) {
+        client_close(&client);
+        client_open(&client, round);
+        connected();
+        cf_ws_pause(peer.ws, true);
+        client_read(&client, false);
+        static const char much[1 << 16];
+        /* As much as it takes, until it is gone. */
+        UNTIL(peer.closes == 1 || cf_ws_send(peer.ws, true, much, sizeof much) > 0);
+        peer.closes = 0;
+    }
+}
+
 static void paused_goodbye(void **state)
 {
     for (int round = 0; round < 2; round++) {
@@ -840,6 +857,7 @@ int main(void)
         CASE("200 MiB go as fast as they are taken", pumped),
         CASE("a paused client waits and loses nothing", paused),
         CASE("a client that goes while it is paused is noticed, one that only sends no more is not taken for gone", paused_gone),
+        CASE("a paused client that takes nothing is let go", paused_full),
         CASE("a paused client's close is answered when what came before it may come", paused_goodbye),
         CASE("but not for ever, and one that does not wait for the answer is noticed", long_goodbye),
         CASE("a client that answers no ping is closed, a paused one is only pinged", heartbeat),
