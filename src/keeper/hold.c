@@ -140,7 +140,7 @@ static void signal_member(pid_t pid, void *context)
     struct sweep *sweep = context;
     struct cf_proc proc;
 
-    if (cf_proc_read(sweep->k->proc_fd, pid, &proc) != 0 || !cf_scope_has(&sweep->scope, &proc))
+    if (cf_proc_read(sweep->k->proc_fd, pid, &proc) != 0 || !cf_scope_has(&sweep->scope, sweep->k->proc_fd, &proc))
         return;
     /* The number came from a list that may be old: it is the session's only while its process is in the cgroup. */
     if (cf_cgroup_of(&sweep->k->cgroups, sweep->k->proc_fd, pid) != sweep->held->cgroup)

@@ -107,7 +107,7 @@ static void signal_one(pid_t pid, void *context)
 
     if (pid == sweep->self || cf_proc_read(PROC_FD, pid, &proc) != 0 || proc.state == 'Z' || proc.state == 'X')
         return;
-    if (!cf_scope_has(&sweep->scope, &proc))
+    if (!cf_scope_has(&sweep->scope, PROC_FD, &proc))
         return;
     if (sweep->signo == 0 || cf_proc_signal(PROC_FD, &proc, sweep->signo) == 0)
         sweep->reached++;

@@ -219,7 +219,7 @@ static int send_signal(struct cf_keeper *k, const struct cf_wire_signal *request
     struct cf_wire_signaled none = { .type = CF_WIRE_SIGNALED, .answers = 1, .key = request->key };
 
     if (request->signo < 1 || request->signo > SIGRTMAX || request->scope < CF_SCOPE_GROUP ||
-        request->scope > CF_SCOPE_LEADER)
+        request->scope > CF_SCOPE_SETTLED)
         return -1;
     if (held != NULL && (held->state == CF_HELD_LIVE || held->state == CF_HELD_LEFT))
         (void)k->ops->signal(k, held, &scope, request->signo, false);

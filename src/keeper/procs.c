@@ -9,15 +9,42 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-bool cf_scope_has(const struct cf_scope *scope, const struct cf_proc *proc)
+/* The signals that a process catches; 0 also when that cannot be told. */
+static uint64_t caught(int proc_fd, pid_t pid)
+{
+    char path[32], text[4096];
+    snprintf(path, sizeof path, "%d/status", (int)pid);
+    CF_FD_AUTO fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    text[length > 0 ? length : 0] = '\0';
+    const char *line = strstr(text, "\nSigCgt:");
+    return line != NULL ? strtoull(line + 8, NULL, 16) : 0;
+}
+
+/* A shell's child catches what the shell does until it has become a subshell, or another program: what it would do about a signal there is the
+ * shell's business.  bash, say, goes on with the shell's next line. */
+static bool is_copy(int proc_fd, pid_t pid, pid_t of)
+{
+    struct stat one, other;
+    char path[32], path_of[32];
+    uint64_t signals = caught(proc_fd, of);
+    snprintf(path, sizeof path, "%d/exe", (int)pid);
+    snprintf(path_of, sizeof path_of, "%d/exe", (int)of);
+    return pid != of && signals != 0 && caught(proc_fd, pid) == signals && fstatat(proc_fd, path, &one, 0) == 0 &&
+           fstatat(proc_fd, path_of, &other, 0) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+bool cf_scope_has(const struct cf_scope *scope, int proc_fd, const struct cf_proc *proc)
 {
     switch (scope->scope) {
     case CF_SCOPE_ALL: return true;
     case CF_SCOPE_GROUP: return proc->pgrp == scope->leader;
     case CF_SCOPE_LEADER: return proc->pid == scope->leader;
+    case CF_SCOPE_SETTLED: return proc->pgrp == scope->leader && !is_copy(proc_fd, proc->pid, scope->leader);
     case CF_SCOPE_YOUNG: return proc->pid != scope->leader && proc->start_ticks >= scope->since_ticks;
     default: return false;
     }

@@ -20,7 +20,7 @@ struct cf_scope {
     pid_t leader;
     uint64_t since_ticks;
 };
-bool cf_scope_has(const struct cf_scope *scope, const struct cf_proc *proc);
+bool cf_scope_has(const struct cf_scope *scope, int proc_fd, const struct cf_proc *proc);
 
 /* `proc_fd` is an open /proc everywhere: the init of a session must not look through a path that the session
  * may have mounted over.  Nothing here allocates from the heap. */

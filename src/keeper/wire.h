@@ -17,7 +17,7 @@
 
 #include <stdint.h>
 
-#define CF_WIRE_VERSION 2u
+#define CF_WIRE_VERSION 3u
 #define CF_WIRE_FDS_MAX 8
 #define CF_WIRE_SERVER_FD 3            /* where an exec'd server finds its end of the pair */
 #define CF_WIRE_ARGS_MAX (256u * 1024u) /* bytes of the block that describes argv and environment */
@@ -110,6 +110,8 @@ enum cf_wire_scope {
                                        after `since_ticks` (field 22 of /proc/PID/stat, clock ticks after boot) */
     CF_SCOPE_ALL = 3,               /* every process of the session */
     CF_SCOPE_LEADER = 4,            /* the leader alone */
+    CF_SCOPE_SETTLED = 5,           /* as GROUP, but for copies of the leader that it has just forked and that still handle
+                                       signals as if they were the leader */
 };
 
 /* SIGNAL: answered by SIGNALED once the signal was sent (or the session is gone or ending, and is left alone), so that

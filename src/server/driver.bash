@@ -26,6 +26,8 @@ case $? in
     __cf_enter()
     {
         [[ -n ${2-} ]] || __cf_words "${POSIXLY_CORRECT+posix}" "${POSIXLY_CORRECT=y}"
+        # A child that an interrupt met before it was a subshell goes on as if it were the shell.
+        [[ ${BASHPID-$$} == "$$" ]] || \builtin kill -KILL "$BASHPID"
         # The fillers that kept bash from saving descriptors where commands have theirs.
         case ${__cf_x[*]+${__cf_x[@]@a}} in
         '' | *r*) ;;

@@ -296,7 +296,9 @@ void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *s
         cf_shell_sync(s);
 }
 
-/* SIGINT goes to the shell's process group, where jobs ignore it, another signal to all that the command started. */
+/* SIGINT goes to the shell's process group, where jobs ignore it, another signal to all that the command started.  A child that is still a copy of
+ * the shell is left out, since bash's handler has it go on as a second shell, which reads requests; only when what runs is being killed may it have
+ * to be that one for the shell to heed it at all. */
 static void send_signal(struct cf_shell *s, int signo)
 {
     bool interrupt = signo == SIGINT;
@@ -305,7 +307,7 @@ static void send_signal(struct cf_shell *s, int signo)
         s->run.interrupt_ticks = cf_shell_ticks();
     }
     s->signals_pending++;
-    cf_link_signal(s->host->link, s->key, signo, interrupt ? CF_SCOPE_GROUP : CF_SCOPE_YOUNG, interrupt ? 0 : s->run.since_ticks);
+    cf_link_signal(s->host->link, s->key, signo, !interrupt ? CF_SCOPE_YOUNG : s->run.stage == STAGE_KILLED ? CF_SCOPE_GROUP : CF_SCOPE_SETTLED, interrupt ? 0 : s->run.since_ticks);
 }
 
 /* A loop of commands goes on with the next when one is killed.  bash leaves it when a command dies of an interrupt, but

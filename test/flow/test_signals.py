@@ -106,6 +106,22 @@ def _():
     t.end()
 
 
+@case("an interrupt that comes just when bash forks leaves one shell, in which the next command runs")
+def _():
+    choose = random.Random(6)
+    commands = ("while :; do cat <(true) >/dev/null; done", "while :; do diff <(true) <(true); done", "cat <(sleep 100)", "x=$(cat <(sleep 100))",
+                "while :; do : | :; done")
+    s = Session(exec_kill_grace="500ms")
+    for turn in range(100):
+        number = s.detach(choose.choice(commands))
+        time.sleep(choose.random() * 0.012)         # anywhere in its beginning
+        s.cancel(number)
+        got = s.run(f"echo {turn} $BASHPID $$")
+        number, here, shell = got["stdout"].split()
+        assert (int(number), here) == (turn, shell), got
+    s.end()
+
+
 @case("interrupts that are sent on and on put off no kill of a cancelled command")
 def _():
     s = Session(exec_kill_grace="500ms")
