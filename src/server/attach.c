@@ -244,7 +244,7 @@ static void draw(struct viewer *v)
 
 /* ---- from the viewer to the terminal ---- */
 
-/* Until there is room for it, and its turn has come: a message is typed in one piece. */
+/* Until there is room for it, and its turn has come: no other viewer's comes between two parts of a message. */
 static void hold(struct viewer *v, const char *data, size_t len)
 {
     bool first = v->held.len == 0;

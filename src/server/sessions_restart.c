@@ -46,7 +46,7 @@ bool cf_sessions_restart(struct session *s, const char *why)
         return false;
     }
     cf_log(CF_LOG_INFO, "session %s: %s; a fresh one takes its place", row.id, why);
-    cf_shell_set_journal(s->shell, cf_shell_journal(old));
+    cf_shell_succeed(s->shell, old);
     cf_shell_adopt(old, &events, s);
     s->old_shells++;
     cf_shell_end(old, s->all->server->settings.grace);

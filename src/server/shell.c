@@ -366,7 +366,8 @@ struct cf_journal *cf_shell_journal(const struct cf_shell *s)
     return cf_channel_journal(s->channel);
 }
 
-void cf_shell_set_journal(struct cf_shell *s, struct cf_journal *journal)
+void cf_shell_succeed(struct cf_shell *s, const struct cf_shell *old)
 {
-    cf_channel_set_journal(s->channel, journal);
+    cf_channel_set_journal(s->channel, cf_channel_journal(old->channel));
+    s->terminal.last_seq = old->terminal.last_seq;
 }

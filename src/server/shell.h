@@ -97,8 +97,8 @@ uint64_t cf_shell_key(const struct cf_shell *shell);
 uint32_t cf_shell_hold(const struct cf_shell *shell);           /* CF_HOLD_* bits */
 int cf_shell_pid(const struct cf_shell *shell);
 struct cf_journal *cf_shell_journal(const struct cf_shell *shell);
-/* It goes on in the journal of another, before it has run anything. */
-void cf_shell_set_journal(struct cf_shell *shell, struct cf_journal *journal);
+/* It takes the place of another, before it has run anything: goes on in its journal, and in the numbers of what was typed. */
+void cf_shell_succeed(struct cf_shell *shell, const struct cf_shell *old);
 
 /* Runs bash text of the server's own before anybody's command: a command that comes meanwhile waits for it.  What it prints is
  * late output.  Only when READY.  `prepared` follows, unless the shell ends first. */

@@ -2,10 +2,14 @@
 """A fresh shell in the place of one that went by itself: the setting shell_restarts.
 budget: 90
 """
+import os
+import signal
+
 import harness
 import sessions
 from sessions import Session, run_cases
 from tap import case
+from terminals import PROMPT, Terminal, visible
 
 OFTEN = {"shell_restarts": 50}
 
@@ -88,6 +92,28 @@ def _():
         assert s.run("sleep 1000 & exit 1")["session_state"] == "active"
         s.server.end(s.id)
     harness.wait_for(lambda: not [line for line in harness.processes(sessions.server(**OFTEN).mark).values() if "sleep 1000" in line], "no job is left")
+
+
+@case("in a terminal, what was typed before is not typed again into the fresh shell, and who waited for room in the old one goes on")
+def _():
+    t = Terminal(max_input_bytes=4096, **OFTEN)
+    with t.attach() as v, t.attach() as other:
+        v.at_prompt()
+        other.at_prompt()
+        t.type("stty raw -echo; : >raw; sleep 1000\r", seq=1)
+        t.wait_file("raw")
+        t.wait_at_work()
+        for _ in range(64):                         # more than there is room for: the rest is held, and then goes with the shell
+            v.type("z" * 1024)
+        mark, told = len(other.seen), len(v.texts)
+        os.kill(t.made["pid"], signal.SIGKILL)
+        assert v.told("error", told)["code"] == "not_ready"
+        other.until(lambda: visible(other.seen[mark:]).endswith(PROMPT), "the fresh shell's prompt")
+        assert t.type("exit\r", seq=1)["accepted"] == 0
+        assert t.type("echo anew\r", seq=2)["accepted"] == 10
+        other.wait("\ranew\r", mark)
+        v.ask("echo from both", "from both")
+    t.end()
 
 
 @case("a stream and a detached command see the restart as any other end")
