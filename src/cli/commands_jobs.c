@@ -90,7 +90,7 @@ static void execs_row(struct cf_table *table, const json_t *exec)
 static int execs_one(struct cf_cli *cli)
 {
     struct cf_exchange x;
-    uint32_t number;
+    uint32_t number = 0;
     int status = number_read(cli, &number);
 
     if (status != 0)
@@ -158,7 +158,7 @@ static bool wait_once(struct cf_cli *cli, uint32_t number, int *tries, struct cf
 int cf_verb_wait(struct cf_cli *cli)
 {
     struct cf_exchange x = {0};
-    uint32_t number;
+    uint32_t number = 0;
     const char *raw;
     size_t len;
     int tries = 0, status = number_read(cli, &number);
@@ -188,7 +188,7 @@ int cf_verb_wait(struct cf_cli *cli)
 int cf_verb_cancel(struct cf_cli *cli)
 {
     struct cf_exchange x;
-    uint32_t number;
+    uint32_t number = 0;
     int status = number_read(cli, &number);
 
     if (status != 0)
