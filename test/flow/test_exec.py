@@ -433,7 +433,7 @@ def _(shell):
 
 @both("coproc, process substitution, time, mapfile and subshells work")
 def _(shell):
-    shell.says("diff <(seq 3) <(seq 3) && echo same; seq 3 > >(cat >&2); wait; paste -sd+ <(seq 3)", "same\n1+2+3\n", "1\n2\n3\n")
+    shell.says("diff <(seq 3) <(seq 3) && echo same; seq 3 > >(cat >&2; : >said); until [ -e said ]; do sleep 0.01; done; rm said; paste -sd+ <(seq 3)", "same\n1+2+3\n", "1\n2\n3\n")
     shell.says("coproc cat; echo hi >&${COPROC[1]}; read -r -u ${COPROC[0]} x; echo got $x", "got hi\n")
     shell.says("kill %1; wait 2>/dev/null; true")
     got = shell.run("time (sleep 0.05)")
