@@ -422,6 +422,8 @@ int cf_shell_signal(struct cf_shell *s, int signo, struct cf_error *error)
         cf_shell_terminal_signal(s, signo);
         return 0;
     }
+    if (r->stage == STAGE_KILLED)
+        return 0;                       /* its end is on its way, and waits until no signal is */
     send_signal(s, signo);
     r->interrupted = r->interrupted || signo == SIGINT;
     if (signo == SIGINT && r->stage == STAGE_RUNNING) {
