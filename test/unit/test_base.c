@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/complaints.h"
+#include "base/environment.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/jsonw.h"
@@ -23,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* errors */
@@ -485,6 +487,34 @@ static void test_complaints(void **state)
     cf_complaints_free(NULL);
 }
 
+/* In a child, since it is done once.  A grandchild sees nothing, unless it is to. */
+static void environment_is_hidden(void **state)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        setenv("CURFEW_TEST_SECRET", "secret", 1);
+        const char *was = getenv("CURFEW_TEST_SECRET");
+        if (was == NULL || cf_environment_hide() != 0)
+            _exit(1);
+        const char *is = getenv("CURFEW_TEST_SECRET");
+        if (was[0] != '\0' || is == NULL || strcmp(is, "secret") != 0)
+            _exit(2);
+        for (int shared = 0; shared < 2; shared++) {
+            int status;
+            cf_environment_share(shared != 0);
+            pid_t child = fork();
+            if (child == 0)
+                _exit((environ[0] != NULL && strcmp(is, "secret") == 0) == (shared != 0) ? 0 : 1);
+            if (waitpid(child, &status, 0) != child || status != 0)
+                _exit(3 + shared);
+        }
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -510,6 +540,7 @@ int main(void)
         { .name = "the clocks run", .test_func = test_clock },
         { .name = "a file is read whole up to its bound", .test_func = test_fd_read },
         { .name = "closing forgets the descriptor and keeps errno", .test_func = test_fd_close },
+        { .name = "the environment, once hidden, is there for us and for whoever is to have it", .test_func = environment_is_hidden },
         { .name = "complaints are bounded and one a line", .test_func = test_complaints },
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
