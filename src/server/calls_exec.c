@@ -25,8 +25,8 @@ static bool write_stream(struct cf_jsonw *w, const char *key, const struct cf_ca
 static void on_done(void *arg, const struct cf_exec_result *r)
 {
     struct cf_call *call = arg;
-    if (r->refused) {
-        cf_call_fail_code(call, CF_E_BUSY, NULL, CF_NOT_BEGUN);
+    if (r->refused != NULL) {
+        cf_call_fail(call, r->refused, NULL);
         return;
     }
     struct cf_jsonw *w = cf_call_data(call);

@@ -364,10 +364,12 @@ int cf_channel_write_file(struct cf_channel *c, const char *name, const char *da
     static const char fresh[] = "new";
     (void)unlinkat(c->dir_fd, fresh, 0);
     CF_FD_AUTO fd = openat(c->dir_fd, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 || (c->uid != geteuid() && fchown(fd, c->uid, c->gid) < 0) || cf_fd_write_all(fd, data, len) < 0 ||
-        renameat(c->dir_fd, fresh, c->dir_fd, name) < 0)
-        return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot hand it to the shell in %s: %s", c->path, strerror(errno));
-    return 0;
+    if (fd >= 0 && (c->uid == geteuid() || fchown(fd, c->uid, c->gid) == 0) && cf_fd_write_all(fd, data, len) == 0 &&
+        renameat(c->dir_fd, fresh, c->dir_fd, name) == 0)
+        return 0;
+    int code = cf_error_set(error, CF_E_SYSTEM, NULL, "cannot hand it to the shell in %s: %s", c->path, strerror(errno));
+    (void)unlinkat(c->dir_fd, fresh, 0);                /* a part of it would keep a full disk full */
+    return code;
 }
 
 int cf_channel_make_input(struct cf_channel *c, const char *name, int *ret_write_fd, int *ret_read_fd, struct cf_error *error)

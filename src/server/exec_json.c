@@ -54,7 +54,7 @@ void cf_exec_json(const struct cf_exec *e, int64_t now_mono_ns, struct cf_jsonw 
     cf_jsonw_int(w, "late_bytes", (int64_t)e->late_bytes);
     cf_jsonw_bool(w, "shell_left", e->shell_left);
     cf_jsonw_str(w, "session_state", e->session_state);
-    cf_jsonw_str(w, "lost", !e->lost ? NULL : e->session_state != NULL && strcmp(e->session_state, "ended") != 0 ? CF_NOT_BEGUN : CF_SESSION_ENDED);
+    cf_jsonw_str(w, "lost", !e->lost ? NULL : e->refused != NULL ? e->refused->text : CF_SESSION_ENDED);
 }
 
 void cf_exec_result_json(const struct cf_exec *e, struct cf_jsonw *w)

@@ -73,6 +73,7 @@ void cf_journal_forget(struct cf_journal *j, struct cf_exec *e)
     free_heads(e);
     free(e->command);
     free(e->cwd);
+    free(e->refused);
     free(e);
 }
 

@@ -7,14 +7,14 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "server/spool.h"
 
 /* Bytes of a command's text that its record keeps. */
 #define CF_EXEC_COMMAND_MAX 1024
 
-/* Why a command is lost: its session is gone, or is still there. */
+/* Why a command is lost when it was not refused. */
 #define CF_SESSION_ENDED "the session ended while the command ran"
-#define CF_NOT_BEGUN "the shell in the terminal is busy with what was typed there, so the command did not begin"
 
 struct cf_journal_limits {
     uint64_t spool_bytes;               /* output kept */
@@ -38,6 +38,7 @@ struct cf_exec {
     bool timed_out, cancelled;
     bool shell_left;                    /* it took the shell with it */
     bool lost;                          /* its session ended under it, or it never began: there is no exit code */
+    struct cf_error *refused;           /* owned: why it never began, though it was taken; NULL: it began, or there was no memory for this */
     const char *session_state;          /* what its end left of the session; a literal */
     char *cwd;                          /* where the shell stood then; NULL: not known */
     /* What it printed: */

@@ -111,7 +111,9 @@ static void on_exec_done(void *arg, const struct cf_exec_result *result)
     cf_metrics_observe(&s->all->server->metrics, CF_HISTOGRAM_exec_duration, e->ended_mono_ns - e->started_mono_ns);
     e->session_state = state_after(s, result);
     e->shell_left = result->shell_left;
-    e->lost = result->refused;
+    e->lost = result->refused != NULL;
+    if (e->lost && (e->refused = malloc(sizeof *e->refused)) != NULL)
+        *e->refused = *result->refused;
     cf_journal_finish(cf_shell_journal(s->shell), e);
     if (done != NULL)
         done(s->exec_arg, result);

@@ -26,7 +26,7 @@ struct cf_exec_result {
     struct cf_exec *exec;               /* ended but for its `session_state`, which the callback sets */
     bool shell_left;                    /* the shell itself went, with wait_status */
     bool wedged;                        /* neither the interrupt nor the kill gave the shell back */
-    bool refused;                       /* a shell with a terminal was busy with what was typed, so the command did not begin */
+    const struct cf_error *refused;     /* why the command did not begin after it was taken; NULL: it did */
     int wait_status;
 };
 

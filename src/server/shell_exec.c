@@ -158,7 +158,7 @@ int cf_shell_exec(struct cf_shell *s, const struct cf_exec_spec *spec, struct cf
     return 0;
 }
 
-static void finish(struct cf_shell *s, int exit_code, bool wedged, bool refused)
+static void finish(struct cf_shell *s, int exit_code, bool wedged, const struct cf_error *refused)
 {
     struct cf_error error;
     struct run *r = &s->run;
@@ -188,13 +188,13 @@ static void finish(struct cf_shell *s, int exit_code, bool wedged, bool refused)
 
 void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged)
 {
-    finish(s, exit_code, wedged, false);
+    finish(s, exit_code, wedged, NULL);
 }
 
-void cf_shell_run_refuse(struct cf_shell *s)
+void cf_shell_run_refuse(struct cf_shell *s, const struct cf_error *why)
 {
     s->state = CF_SHELL_READY;
-    finish(s, 0, false, true);
+    finish(s, 0, false, why);
 }
 
 struct cf_exec *cf_shell_running(const struct cf_shell *s)
@@ -253,10 +253,10 @@ void cf_shell_run_begin(struct cf_shell *s)
 {
     struct cf_error error;
     int code = s->state == CF_SHELL_READY && s->run.active ? begin(s, &error) : 0;
-    if (code == CF_E_BUSY)
-        cf_shell_run_refuse(s);
+    if (code == CF_E_SHELL_DIED)
+        cf_shell_fail(s, code, "%s", error.text);
     else if (code != 0)
-        cf_shell_fail(s, error.code, "%s", error.text);
+        cf_shell_run_refuse(s, &error); /* a full disk, say: the shell is as before */
 }
 
 void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *status)

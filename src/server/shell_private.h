@@ -112,8 +112,8 @@ void cf_shell_run_on_timer(struct cf_shell *s);
 void cf_shell_run_begin(struct cf_shell *s);
 /* The command is over, for whatever reason: collects its output and answers. */
 void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged);
-/* The command did not begin. */
-void cf_shell_run_refuse(struct cf_shell *s);
+/* The command did not begin, and this is why. */
+void cf_shell_run_refuse(struct cf_shell *s, const struct cf_error *why);
 /* After an interrupt: asks the driver whether it listens, as soon as no signal is under way any more. */
 void cf_shell_sync(struct cf_shell *s);
 void cf_shell_run_free(struct cf_shell *s);

@@ -202,13 +202,15 @@ static void kill_it(struct cf_shell *s)
 
 void cf_shell_terminal_on_timer(struct cf_shell *s)
 {
+    struct cf_error error;
     struct run *r = &s->run;
     if (!r->active || s->terminal.pty == NULL)
         return;
     bool due = r->until_ns > 0 && cf_clock_now().mono_ns >= r->until_ns;
     if (!r->begun && due) {
         withdraw(s);
-        cf_shell_run_refuse(s);
+        cf_error_set(&error, CF_E_BUSY, NULL, "the shell in the terminal is busy with what was typed there, so the command did not begin");
+        cf_shell_run_refuse(s, &error);
     } else if (r->begun && due && r->stage == STAGE_RUNNING) {
         r->timed_out = true;
         interrupt(s);

@@ -175,9 +175,8 @@ static void put_end(struct stream *s, struct cf_body_part *part)
     if (e != NULL && !lost)
         cf_exec_result_json(e, &w);
     if (e != NULL && lost) {
-        bool closed = cf_journal_closed(s->reader.journal);
-        cf_jsonw_str(&w, "code", cf_error_name(closed ? CF_E_GONE : CF_E_BUSY));
-        cf_jsonw_str(&w, "message", closed ? CF_SESSION_ENDED : CF_NOT_BEGUN);
+        cf_jsonw_str(&w, "code", cf_error_name(e->refused != NULL ? e->refused->code : CF_E_GONE));
+        cf_jsonw_str(&w, "message", e->refused != NULL ? e->refused->text : CF_SESSION_ENDED);
     }
     if (lost && tombstone->len > 0)
         cf_jsonw_raw(&w, "session", tombstone->data, tombstone->len);

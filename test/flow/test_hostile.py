@@ -575,6 +575,15 @@ def _():
             status, answer = own.request("POST", f"/v1/sessions/{session}/exec", {"command": "#" + "x" * 100000 + "\necho long"})
             assert status == 200 and answer["data"]["stdout"] == "long\n" or status >= 500 and answer["error"]["message"], answer
             assert own.exec(session, "echo $kept")["stdout"] == "precious\n"
+            for _ in range(4):              # one that has to wait for its turn, since a job was just left, fails alike
+                own.exec(session, "sleep 0.1 &")
+                status, answer = own.request("POST", f"/v1/sessions/{session}/exec", {"command": "#" + "x" * 100000 + "\necho long"})
+                assert status == 200 or status >= 500 and "No space left" in answer["error"]["message"], answer
+            status, answer = own.request("POST", f"/v1/sessions/{session}/exec", {"command": "#" + "x" * 100000, "detach": True})
+            if status == 202:
+                record = own.ok("GET", f"/v1/sessions/{session}/execs/{answer['data']['exec']}?wait=10000")
+                assert record["lost"] is None or "No space left" in record["lost"], record
+            assert own.exec(session, "echo $kept")["stdout"] == "precious\n"
             status, answer = own.request("POST", "/v1/sessions", {"workspace": "a"})
             assert status == 201 or answer["error"]["message"], answer
             os.unlink(os.path.join(disk, "filler"))
