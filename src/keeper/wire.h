@@ -10,6 +10,9 @@
  * about sessions that it does not hold (SPAWNED with an error, ENDED with CF_RUNG_UNKNOWN) do not: while one cannot
  * be sent, the keeper reads nothing.  So a server must not block in sending: it sends without waiting, and reads.
  *
+ * A server that dies is started anew, and meets the sessions that there are: after WELCOME come HELD and KEPT for each, with the descriptors that it
+ * gave into the keeper's hand (HOLD), and again every report that it had not taken note of by FORGET.
+ *
  * The structs hold no pointers and no padding that is not named; both ends are built from this file,
  * and CF_WIRE_VERSION in HELLO keeps two builds from talking past each other. */
 #ifndef CURFEW_KEEPER_WIRE_H
@@ -17,8 +20,10 @@
 
 #include <stdint.h>
 
-#define CF_WIRE_VERSION 3u
+#define CF_WIRE_VERSION 4u
 #define CF_WIRE_FDS_MAX 8
+#define CF_WIRE_KEPT_MAX 128u           /* descriptors that are held of one session */
+#define CF_WIRE_KEPT_SERVER_MAX 65536u  /* and of the server itself */
 #define CF_WIRE_SERVER_FD 3            /* where an exec'd server finds its end of the pair */
 #define CF_WIRE_ARGS_MAX (256u * 1024u) /* bytes of the block that describes argv and environment */
 
@@ -40,14 +45,20 @@
     REQUEST(RENEW,  3, cf_wire_renew,  0, 0, CF_WIRE_C_READY, 0) \
     REQUEST(SIGNAL, 4, cf_wire_signal, 0, 0, CF_WIRE_C_READY, CF_WIRE_S_ANY) \
     REQUEST(END,    5, cf_wire_end,    0, 0, CF_WIRE_C_READY, CF_WIRE_S_ANY) \
-    REQUEST(BYE,    6, cf_wire_bye,    0, 0, CF_WIRE_C_READY, 0)
+    REQUEST(BYE,    6, cf_wire_bye,    0, 0, CF_WIRE_C_READY, 0) \
+    REQUEST(HOLD,   7, cf_wire_hold,   1, 8, CF_WIRE_C_READY, CF_WIRE_S_ANY) \
+    REQUEST(DROP,   8, cf_wire_drop,   0, 0, CF_WIRE_C_READY, CF_WIRE_S_ANY) \
+    REQUEST(FORGET, 9, cf_wire_forget, 0, 0, CF_WIRE_C_READY, CF_WIRE_S_ANY) \
+    REQUEST(SERVING, 10, cf_wire_serving, 0, 0, CF_WIRE_C_READY, 0)
 
 #define CF_WIRE_REPORTS(REPORT) \
     REPORT(WELCOME, 101, cf_wire_welcome) \
     REPORT(SPAWNED, 102, cf_wire_spawned) \
     REPORT(LEFT,    103, cf_wire_left) \
     REPORT(ENDED,   104, cf_wire_ended) \
-    REPORT(SIGNALED, 105, cf_wire_signaled)
+    REPORT(SIGNALED, 105, cf_wire_signaled) \
+    REPORT(HELD,    106, cf_wire_held) \
+    REPORT(KEPT,    107, cf_wire_kept)
 
 enum cf_wire_type {
 #define ROW(name, number, ...) CF_WIRE_##name = number,
@@ -144,6 +155,39 @@ struct cf_wire_bye {
     int64_t grace_ms;
 };
 
+/* HOLD: `count` descriptors come with it, which the keeper keeps open, for a server that comes after this one, under the session's key, or
+ * under 0 for what is the server's own; each under its tag, in the place of one that has the same.  What a session has is closed when END comes for it (so
+ * that its shell sees its input closed), or when its key is free; what the server has, by DROP.  Of an unknown key, of a session on the ladder and
+ * beyond CF_WIRE_KEPT_MAX a session they are closed at once.  No answer. */
+struct cf_wire_hold {
+    uint32_t type;
+    uint32_t count;                 /* 1 to CF_WIRE_FDS_MAX */
+    uint64_t key;
+    uint64_t tags[CF_WIRE_FDS_MAX]; /* not 0; those behind `count` are 0 */
+};
+
+/* DROP: closes what is held under a tag. No answer; an unknown one is ignored. */
+struct cf_wire_drop {
+    uint32_t type;
+    uint32_t pad;
+    uint64_t key;
+    uint64_t tag;
+};
+
+/* FORGET: the server has taken note of this session's ENDED: the key is free.  No answer; ignored while the session is not reported as
+ * ended.  Until it comes every next server is told again. */
+struct cf_wire_forget {
+    uint32_t type;
+    uint32_t pad;
+    uint64_t key;
+};
+
+/* SERVING: the server has taken over what there is, and serves.  One that dies before counts as a failed start. */
+struct cf_wire_serving {
+    uint32_t type;
+    uint32_t pad;
+};
+
 /* WELCOME: the answer to HELLO. */
 struct cf_wire_welcome {
     uint32_t type;
@@ -152,6 +196,28 @@ struct cf_wire_welcome {
     uint32_t hold_offered;          /* bits that a session may ask for */
     uint32_t swept;                 /* processes of an earlier keeper that were found and killed */
     int32_t keeper_pid;             /* for logs */
+    uint32_t servers;               /* that were SERVING before this one */
+    uint32_t held;                  /* HELD reports that follow at once */
+    uint32_t kept;                  /* descriptors that come between them */
+    uint32_t pad;
+};
+
+/* HELD: after WELCOME, of each session.  What it has not heard of yet, or not taken note of (LEFT, ENDED, and SPAWNED for one that was
+ * still starting), follows as reports of their own; signals that an earlier server asked for have been sent. */
+struct cf_wire_held {
+    uint32_t type;
+    uint32_t session_state;         /* CF_WIRE_S_LIVE, LEFT or ENDING; NONE: it is still starting */
+    uint64_t key;
+    int32_t pid;                    /* as in SPAWNED; 0 while it is starting */
+    uint32_t hold;
+};
+
+/* KEPT: `count` descriptors come with it, as they came by HOLD; key 0: the server's own, which come before the first HELD, a session's behind its own HELD. */
+struct cf_wire_kept {
+    uint32_t type;
+    uint32_t count;
+    uint64_t key;
+    uint64_t tags[CF_WIRE_FDS_MAX];
 };
 
 /* SPAWNED: `status` 0, or a positive errno and then there is no session. */
@@ -191,7 +257,7 @@ enum cf_end_cause {
     CF_CAUSE_SHUTDOWN = 4,          /* BYE, or a signal to the keeper */
 };
 
-/* ENDED: the containment is proven empty and the key is free.  Sent once for each session that was SPAWNED. */
+/* ENDED: the containment is proven empty.  Sent once to a server for each session that was SPAWNED; the key is free when the server says FORGET. */
 struct cf_wire_ended {
     uint32_t type;
     uint32_t cause;                 /* enum cf_end_cause */
