@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "keeper/cgroup.h"
+#include "keeper/kept.h"
 #include "keeper/keeper.h"
 #include "keeper/permit.h"
 #include "keeper/procs.h"
@@ -22,11 +23,23 @@ struct cf_hold_ops {
     int (*release)(struct cf_keeper *k, struct cf_held *held);      /* 0, or -1: not yet */
 };
 
+/* How far the next server has been told what there is; see handover.c. */
+struct cf_handover {
+    bool running;                       /* no request is read meanwhile, so that nothing of it changes underhand */
+    bool introduced;                    /* of the session at `slot`, HELD is out */
+    uint32_t slot;
+    uint32_t cursor;                    /* among the descriptors of the server or of that session */
+    bool own_done;
+};
+
 /* The connection to the server. */
 struct cf_link {
     int fd;                             /* -1: none */
     uint32_t state;                     /* CF_WIRE_C_* */
+    uint32_t serial;                    /* number of this connection */
     bool lost;                          /* to be dropped by the loop */
+    bool unruly;                        /* it broke the rules, or hangs: what it may yet say does not count */
+    bool mute;                          /* nobody is there to hear: what was said last is read, and not answered */
     bool said_bye;
     bool blocked;                       /* it does not read: what is owed waits */
     bool answer_kept;                   /* `answer` waits, too: nothing is read from it before that is out */
@@ -34,6 +47,19 @@ struct cf_link {
     union { struct cf_wire_spawned spawned; struct cf_wire_signaled signaled; struct cf_wire_ended ended; } answer;
     size_t answer_len;
     uint32_t owed_first, owed_last;     /* slot + 1; sessions that owe a report */
+    struct cf_handover handover;
+};
+
+/* Servers that die, and those that come after them; see revive.c. */
+struct cf_revival {
+    uint32_t served;                    /* servers that said SERVING */
+    bool serving;                       /* this one has */
+    bool hung;                          /* it let a lease run out: to be killed by the loop */
+    bool gave_up;
+    int64_t serving_ns;                 /* when it said so */
+    int64_t lost_ns;                    /* when the one before it was lost; 0: none was */
+    uint32_t starts;                    /* in a row */
+    int64_t due_ns;                     /* of the next start, or of the kill of a server that does not go; CF_NEVER_NS */
 };
 
 enum cf_phase {
@@ -57,6 +83,9 @@ struct cf_keeper {
     struct cf_table table;
     struct cf_cgroups cgroups;
     struct cf_link link;
+    uint32_t links;                     /* connections that there were */
+    struct cf_kept kept;
+    struct cf_revival revival;
     enum cf_phase phase;
     uint32_t hold_default, hold_offered;
     bool user_namespace;                /* a PID namespace takes one, as the keeper is not root */
@@ -77,6 +106,9 @@ enum cf_watch { CF_WATCH_SIGNAL = 1, CF_WATCH_LINK = 2, CF_WATCH_CONTROL = 3, CF
 /* Watches a session's descriptor; 0, or -1 and errno. */
 int cf_keeper_watch(struct cf_keeper *k, enum cf_watch what, const struct cf_held *held, int fd, uint32_t events);
 
+/* Serves this connection from now on; as cf_keeper_serve takes it. */
+void cf_keeper_connect(struct cf_keeper *k, int server_fd, pid_t server_pid);
+void cf_keeper_signal_server(const struct cf_keeper *k, int signo);
 /* Puts every session on the ladder. */
 void cf_keeper_end_all(struct cf_keeper *k, enum cf_end_cause cause, int64_t grace_ms);
 

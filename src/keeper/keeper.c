@@ -7,11 +7,13 @@
 #include "keeper/init.h"
 #include "keeper/ladder.h"
 #include "keeper/link.h"
+#include "keeper/revive.h"
 #include "keeper/spare.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -128,7 +130,7 @@ int cf_keeper_new(const struct cf_keeper_config *config, struct cf_keeper **ret_
     k->spare = (struct cf_berth){ .control_fd = -1, .cgroup_fd = -1 };
     k->spare_due_ns = CF_NEVER_NS;
     k->link.fd = k->cgroups.dir_fd = k->proc_fd = k->epoll_fd = k->signal_fd = -1;
-    k->phase_until_ns = CF_NEVER_NS;
+    k->phase_until_ns = k->revival.due_ns = CF_NEVER_NS;
     cf_table_init(&k->table, config->max_sessions);
     outcome = settle(k, error);
     if (outcome != 0)
@@ -146,6 +148,7 @@ void cf_keeper_free(struct cf_keeper **keeper)
         return;
     cf_spare_drop(k);
     cf_link_drop(k);
+    cf_kept_free(k);
     cf_table_free(&k->table);
     cf_cgroups_close(&k->cgroups);
     cf_fd_close(&k->proc_fd);
@@ -172,10 +175,13 @@ void cf_keeper_end_all(struct cf_keeper *k, enum cf_end_cause cause, int64_t gra
 
         if (held->state != CF_HELD_FREE)
             cf_ladder_end(k, held, cause, grace_ms);
+        cf_link_release(k, held);
     }
+    if (!k->link.handover.running)
+        cf_kept_close_own(k);           /* nobody comes who would take them */
 }
 
-static void signal_server(const struct cf_keeper *k, int signo)
+void cf_keeper_signal_server(const struct cf_keeper *k, int signo)
 {
     CF_FD_AUTO pidfd = k->server_pid != 0 ? (int)syscall(SYS_pidfd_open, k->server_pid, 0) : -1;
 
@@ -186,13 +192,16 @@ static void signal_server(const struct cf_keeper *k, int signo)
 /* SIGTERM or SIGINT.  The server drains and says BYE; a second one does not wait for it. */
 static void told_to_go(struct cf_keeper *k)
 {
-    signal_server(k, SIGTERM);
+    cf_keeper_signal_server(k, SIGTERM);
     if (k->phase == CF_PHASE_SERVING && k->link.fd >= 0) {
         cf_log(CF_LOG_INFO, "told to go; ending %u sessions", k->table.live);
         k->phase = CF_PHASE_DRAINING;
         k->phase_until_ns = k->now_ns + k->config.grace_ms * CF_NS_PER_MS + SERVER_EXTRA_NS;
         if (k->server_pid == 0)         /* nobody to tell */
             cf_keeper_end_all(k, CF_CAUSE_SHUTDOWN, k->config.grace_ms);
+    } else if (k->phase == CF_PHASE_SERVING) {
+        cf_log(CF_LOG_INFO, "told to go while no server is there; ending %u sessions", k->table.live);
+        cf_keeper_end_all(k, CF_CAUSE_SHUTDOWN, k->config.grace_ms);
     } else {
         cf_log(CF_LOG_INFO, "told to go again; killing %u sessions", k->table.live);
         cf_keeper_end_all(k, CF_CAUSE_SHUTDOWN, 0);
@@ -201,9 +210,13 @@ static void told_to_go(struct cf_keeper *k)
 
 static void server_lost(struct cf_keeper *k, const char *how)
 {
-    if (k->link.fd >= 0)
+    bool unruly = k->link.unruly;
+
+    if (k->link.fd >= 0) {
+        cf_link_drain(k);
         cf_link_drop(k);
-    if (k->link.said_bye || k->phase == CF_PHASE_ENDING)
+    }
+    if (k->link.said_bye || k->phase == CF_PHASE_ENDING || cf_revive_after(k, how, unruly))
         return;
     cf_log(CF_LOG_ERROR, "the server %s; ending %u sessions", how, k->table.live);
     k->exit_status = CF_KEEPER_EXIT_LOST;
@@ -220,8 +233,22 @@ static void phase_timer(struct cf_keeper *k)
     } else if (k->server_pid != 0) {
         cf_log(CF_LOG_WARNING, "the server does not go; killing it");
         k->exit_status = CF_KEEPER_EXIT_LOST;
-        signal_server(k, SIGKILL);
+        cf_keeper_signal_server(k, SIGKILL);
     }
+}
+
+static void server_reaped(struct cf_keeper *k, int status)
+{
+    char how[64];
+
+    if (WIFSIGNALED(status))
+        snprintf(how, sizeof how, "was killed by signal %d", WTERMSIG(status));
+    else
+        snprintf(how, sizeof how, "exited with status %d", WEXITSTATUS(status));
+    k->server_pid = 0;
+    server_lost(k, how);
+    if (k->phase == CF_PHASE_ENDING && !k->revival.gave_up && WIFEXITED(status) && WEXITSTATUS(status) != 0)
+        k->exit_status = WEXITSTATUS(status);               /* it has said why it could not go on */
 }
 
 /* --- the loop --- */
@@ -254,13 +281,8 @@ static void reap(struct cf_keeper *k)
         (void)waitpid(info.si_pid, &status, WNOHANG);
         if (held != NULL)
             cf_hold_reaped(k, held, info.si_pid, status);
-        if (info.si_pid == k->server_pid) {
-            k->server_pid = 0;
-            cf_link_read(k);            /* its last words may be a BYE */
-            server_lost(k, WIFSIGNALED(status) ? "was killed" : "exited");
-            if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
-                k->exit_status = WEXITSTATUS(status);       /* it has said why it could not go on */
-        }
+        if (info.si_pid == k->server_pid)
+            server_reaped(k, status);
     }
 }
 
@@ -301,6 +323,8 @@ static void run_timers(struct cf_keeper *k)
 
     if (k->phase_until_ns <= k->now_ns)
         phase_timer(k);
+    if (cf_revive_turn(k) != 0)
+        server_lost(k, "cannot be started");
     if (k->table.soonest_ns > k->now_ns)
         return;
     for (slot = cf_table_due(&k->table, 0, k->now_ns); slot < k->table.capacity;
@@ -315,6 +339,8 @@ static int pause_ms(const struct cf_keeper *k)
 
     if (k->spare_due_ns < until_ns)
         until_ns = k->spare_due_ns;
+    if (k->revival.due_ns < until_ns)
+        until_ns = k->revival.due_ns;
     if (until_ns == CF_NEVER_NS)
         return -1;
     left_ns = until_ns - cf_clock_now().mono_ns;
@@ -331,7 +357,7 @@ static void settle_link(struct cf_keeper *k)
     cf_link_flush(k);
     if (k->link.lost)
         server_lost(k, "broke its connection");
-    event.events = (k->link.answer_kept ? 0 : EPOLLIN) | (k->link.blocked ? EPOLLOUT : 0);
+    event.events = (k->link.answer_kept || k->link.handover.running ? 0 : EPOLLIN) | (k->link.blocked ? EPOLLOUT : 0);
     if (k->link.fd < 0 || k->link.watched == event.events)
         return;
     k->link.watched = event.events;
@@ -363,15 +389,20 @@ static void turn(struct cf_keeper *k)
     cf_spare_turn(k);
 }
 
-int cf_keeper_serve(struct cf_keeper *k, int server_fd, pid_t server_pid)
+void cf_keeper_connect(struct cf_keeper *k, int server_fd, pid_t server_pid)
 {
-    k->link = (struct cf_link){ .fd = server_fd, .state = CF_WIRE_C_NEW, .watched = EPOLLIN };
+    k->link = (struct cf_link){ .fd = server_fd, .state = CF_WIRE_C_NEW, .watched = EPOLLIN, .serial = ++k->links };
     k->server_pid = server_pid;
-    k->now_ns = cf_clock_now().mono_ns;
     if (cf_fd_nonblock(server_fd) != 0 || cf_keeper_watch(k, CF_WATCH_LINK, NULL, server_fd, EPOLLIN) != 0) {
         cf_log(CF_LOG_ERROR, "cannot watch the server's connection: %s", strerror(errno));
         k->link.lost = true;
     }
+}
+
+int cf_keeper_serve(struct cf_keeper *k, int server_fd, pid_t server_pid)
+{
+    k->now_ns = cf_clock_now().mono_ns;
+    cf_keeper_connect(k, server_fd, server_pid);
     while (!done(k) || k->server_pid != 0)
         turn(k);
     return k->exit_status;

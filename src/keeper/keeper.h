@@ -18,6 +18,13 @@ struct cf_keeper_config {
     struct cf_spawn_user user;
     uint32_t max_sessions;
     int64_t grace_ms;                   /* when a signal ends the keeper, or the server goes */
+    /* Starts another server.  Its pid, a child of the caller (0: no process), and the keeper's end of the connection; or -1
+     * and errno.  NULL: a server that dies ends the sessions. */
+    pid_t (*start_server)(void *context, int *ret_fd);
+    void *start_context;
+    uint32_t server_restarts;           /* in a row, before it is given up; 0: none */
+    int64_t restart_pause_ms;           /* before the second in a row; doubles up to a hundred times of it.  0: 100 */
+    int64_t settled_ms;                 /* of serving after which a death is the first in a row.  0: 10000 */
 };
 
 struct cf_keeper;

@@ -1,6 +1,7 @@
 #include "keeper/ladder.h"
 #include "base/log.h"
 #include "keeper/link.h"
+#include "keeper/revive.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -32,6 +33,7 @@ static void wake_in(struct cf_keeper *k, struct cf_held *held, int64_t ns)
 static void finish(struct cf_keeper *k, struct cf_held *held)
 {
     held->state = CF_HELD_GONE;
+    cf_kept_close(k, held);
     cf_table_deadline_set(&k->table, held, CF_NEVER_NS);
     cf_link_owe(k, held, held->spawn_error != 0 ? CF_OWED_SPAWNED : CF_OWED_ENDED);
 }
@@ -97,6 +99,7 @@ static void end(struct cf_keeper *k, struct cf_held *held, int64_t grace_ms)
 {
     int64_t window_ns;
 
+    cf_kept_close(k, held);             /* its shell sees its input closed */
     held->ended_ns = k->now_ns;
     held->grace_ns = span_ns(grace_ms);
     held->state = CF_HELD_CLOSING;
@@ -133,6 +136,7 @@ static void shorten(struct cf_keeper *k, struct cf_held *held, int64_t grace_ms)
 
 static void fail(struct cf_keeper *k, struct cf_held *held, int64_t error)
 {
+    cf_kept_close(k, held);
     held->spawn_error = (int32_t)error;
     held->ended_ns = k->now_ns;
     kill_now(k, held, 0);
@@ -182,6 +186,27 @@ static void look(struct cf_keeper *k, struct cf_held *held, int64_t value)
         left(k, held, held->wait_status);
 }
 
+static void extend(struct cf_keeper *k, struct cf_held *held)
+{
+    if (held->state != CF_HELD_LIVE && held->state != CF_HELD_LEFT)
+        return;
+    held->lease_doubted = false;
+    held->lease_extended = true;
+    wake_in(k, held, held->lease_ns);
+}
+
+/* A server that is there and does not renew hangs: it is killed, once, and the next one gets as much time. */
+static bool blame_server(struct cf_keeper *k, const struct cf_held *held)
+{
+    if (held->lease_extended || !cf_revive_may(k) || (k->link.fd < 0 && k->server_pid == 0))
+        return false;
+    k->revival.hung = true;
+    k->revival.due_ns = k->now_ns;
+    for (uint32_t slot = 0; slot < k->table.chunk_count * CF_TABLE_CHUNK; slot++)
+        extend(k, cf_table_slot(&k->table, slot));
+    return true;
+}
+
 /* A lease counts as run out only when it is seen to run out on time, twice: a keeper that was stopped, or on a
  * machine that was, finds all its leases old and the server's renewals not yet sent. */
 static void lease(struct cf_keeper *k, struct cf_held *held, int64_t value)
@@ -194,6 +219,8 @@ static void lease(struct cf_keeper *k, struct cf_held *held, int64_t value)
         wake_in(k, held, stretch_ns);
         return;
     }
+    if (blame_server(k, held))
+        return;
     cf_log(CF_LOG_WARNING, "session %llu: no server renewed its lease; ending it", (unsigned long long)held->key);
     cf_ladder_end(k, held, CF_CAUSE_LEASE, k->config.grace_ms);
 }
@@ -242,7 +269,7 @@ void cf_ladder_end(struct cf_keeper *k, struct cf_held *held, enum cf_end_cause 
 void cf_ladder_renew(struct cf_keeper *k, struct cf_held *held, int64_t lease_ms)
 {
     held->lease_ns = span_ns(lease_ms);
-    held->lease_doubted = false;
+    held->lease_doubted = held->lease_extended = false;
     if (held->state == CF_HELD_STARTING)
         wake_in(k, held, START_LIMIT_NS);
     else if (held->state == CF_HELD_LIVE || held->state == CF_HELD_LEFT)

@@ -123,6 +123,7 @@ static int settle(struct program *p, struct cf_error *error)
     /* Room for those on their way out, too. */
     p->config.max_sessions = (uint32_t)s->max_sessions + (uint32_t)s->warm_pool + 64;
     p->config.grace_ms = s->cleanup_on_shutdown ? s->grace / 1000000 : 0;
+    p->config.server_restarts = (uint32_t)s->server_restarts;
     if (cf_hold_parse(s->containment, &p->config.hold) != 0)
         return cf_error_set(error, CF_E_INVALID, "containment", "containment: no such word: %s", s->containment);
     outcome = settle_user(p, error);
@@ -160,8 +161,9 @@ static void become_server(char **argv, int fd, pid_t keeper_pid)
     cf_log(CF_LOG_ERROR, "cannot start curfew-server: %s", strerror(errno));
 }
 
-static pid_t start_server(char **argv, int *ret_fd)
+static pid_t start_server(void *context, int *ret_fd)
 {
+    char **argv = context;
     pid_t self = getpid(), pid;
     int ends[2];
 
@@ -186,9 +188,12 @@ static int keep(struct program *p, char **argv, struct cf_error *error)
 {
     struct cf_keeper *keeper;
     char word[32];
-    int outcome = cf_keeper_new(&p->config, &keeper, error), server_fd;
+    int outcome, server_fd;
     pid_t server_pid;
 
+    p->config.start_server = start_server;
+    p->config.start_context = argv;
+    outcome = cf_keeper_new(&p->config, &keeper, error);
     if (outcome != 0)
         return outcome;
     cf_log(CF_LOG_INFO, "sessions are held by %s", cf_hold_format(cf_keeper_hold(keeper), word, sizeof word));

@@ -40,6 +40,10 @@ struct cf_held {
     int32_t spawn_error;                /* errno for SPAWNED */
     uint32_t cause, rung, killed;       /* for ENDED */
     uint32_t signals_answered;          /* for SIGNALED */
+    uint32_t signals_open;              /* asked for by this server, and not carried out yet */
+    uint32_t signals_stale;             /* the same of servers that are gone: nobody is told */
+    uint32_t told;                      /* serial number of the connection that knows of the session; others get no report */
+    uint32_t kept_first, kept_count;    /* descriptors that are held for it; first: place in the store, 0: none */
     int64_t lease_ns, grace_ns;
     int64_t ended_ns;                   /* when END came */
     int64_t proven_ns;                  /* when it was found empty; 0: not yet */
@@ -47,6 +51,8 @@ struct cf_held {
     int64_t pause_ns;                   /* of the back-off */
     int swept_signo;                    /* SIGINT or SIGKILL that the next sweep brings it; 0: none */
     bool lease_doubted;                 /* ran out once; the next time counts */
+    bool lease_extended;                /* it ran out, and the server was killed for it; the next time counts */
+    bool forgotten;                     /* by FORGET, while something else was owed */
     bool complained;
 };
 

@@ -125,14 +125,21 @@ static size_t shape(uint8_t kind, const uint8_t *data, size_t length, union cf_r
 
 static int send_one(struct cf_keeper *k, uint8_t kind, const uint8_t *data, size_t length)
 {
-    int fds[CF_WIRE_FDS_MAX] = { 0 };
+    int fds[CF_WIRE_FDS_MAX], outcome;
     union cf_request request;
     size_t nfds = (kind >> 4) % (CF_WIRE_FDS_MAX + 1);
+    const void *packet = data;
 
-    if ((kind & 2) == 0)
-        return cf_link_dispatch(k, data, length, fds, nfds);
-    length = shape(kind, data, length, &request, &nfds);
-    return cf_link_dispatch(k, &request, length, fds, nfds);
+    if ((kind & 2) != 0) {
+        length = shape(kind, data, length, &request, &nfds);
+        packet = &request;
+    }
+    for (size_t i = 0; i < nfds; i++)
+        fds[i] = dup(0);
+    outcome = cf_link_dispatch(k, packet, length, fds, nfds);
+    for (size_t i = 0; i < nfds; i++)
+        cf_fd_close(&fds[i]);
+    return outcome;
 }
 
 static void play(struct cf_keeper *k, int peer_fd, const uint8_t *data, size_t size)
@@ -187,6 +194,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         turn(&k, 0, 255);
     }
     if (k.table.live != 0)
+        abort();
+    cf_kept_free(&k);
+    if (k.kept.total != 0)
         abort();
     cf_table_free(&k.table);
     close(ends[1]);

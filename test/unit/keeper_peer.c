@@ -57,10 +57,48 @@ static void settle(const struct peer_birth *birth)
     }
 }
 
-static _Noreturn void keep(const struct peer *p, const struct peer_birth *birth, int fd)
+/* What a keeper of the tests starts as the next server: a connection that the test gets, and perhaps a process. */
+struct starter {
+    const struct peer_birth *birth;
+    int next_fd;
+    unsigned count;
+};
+
+static pid_t start_next(void *context, int *ret_fd)
 {
+    struct starter *s = context;
+    int ends[2];
+    pid_t pid = 0;
+
+    s->count++;
+    if (s->count >= s->birth->vain_from && s->count - s->birth->vain_from < s->birth->vain) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+        return -1;
+    if (s->birth->process)
+        pid = fork();
+    if (pid == 0 && s->birth->process) {
+        (void)close_range(STDERR_FILENO + 1, ~0U, 0);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            (void)pause();
+    }
+    if (cf_packet_send(s->next_fd, &pid, sizeof pid, &ends[1], 1) != 0)
+        abort();
+    close(ends[1]);
+    *ret_fd = ends[0];
+    return pid;
+}
+
+static _Noreturn void keep(const struct peer *p, const struct peer_birth *birth, int fd, int next_fd)
+{
+    struct starter starter = { .birth = birth, .next_fd = next_fd };
     struct cf_keeper_config config = { .state_dir = p->state_dir, .cgroup_root = "", .hold = birth->hold,
-                                       .max_sessions = 20000, .grace_ms = 1000 };
+                                       .max_sessions = 20000, .grace_ms = 1000, .start_server = start_next,
+                                       .start_context = &starter, .server_restarts = birth->restarts,
+                                       .restart_pause_ms = birth->pause_ms, .settled_ms = birth->settled_ms };
     int status;
 
     if (birth->uid != 0)
@@ -86,7 +124,7 @@ void peer_open_silent(struct peer *p, uint32_t hold, const char *state_dir)
 void peer_open_as(struct peer *p, const struct peer_birth *birth)
 {
     static unsigned count;
-    int ends[2];
+    int ends[2], next[2];
 
     count++;
     memset(p, 0, sizeof *p);
@@ -94,16 +132,35 @@ void peer_open_as(struct peer *p, const struct peer_birth *birth)
     if (birth->state_dir != NULL)
         snprintf(p->state_dir, sizeof p->state_dir, "%s", birth->state_dir);
     snprintf(p->mark, sizeof p->mark, "CURFEW_TEST_MARK=%d-%u-", (int)getpid(), count);
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, next) != 0)
         abort();
     p->fd = ends[0];
+    p->next_fd = next[0];
     p->keeper_pid = fork();
     if (p->keeper_pid == 0) {
         close(ends[0]);
+        close(next[0]);
         prctl(PR_SET_PDEATHSIG, SIGTERM);
-        keep(p, birth, ends[1]);
+        keep(p, birth, ends[1], next[1]);
     }
     close(ends[1]);
+    close(next[1]);
+}
+
+bool peer_await_next(struct peer *p, int *ret_fd, pid_t *ret_pid)
+{
+    struct pollfd readable = { .fd = p->next_fd, .events = POLLIN };
+    size_t nfds;
+
+    return poll(&readable, 1, PEER_WAIT_MS) == 1 &&
+        cf_packet_recv(p->next_fd, ret_pid, sizeof *ret_pid, ret_fd, 1, &nfds) == (ssize_t)sizeof *ret_pid && nfds == 1;
+}
+
+bool peer_next(struct peer *p)
+{
+    cf_fd_close(&p->fd);
+    return peer_await_next(p, &p->fd, &p->server_pid);
 }
 
 void peer_open(struct peer *p, uint32_t hold)
@@ -130,6 +187,7 @@ int peer_close(struct peer *p)
     int status = -1;
 
     cf_fd_close(&p->fd);
+    cf_fd_close(&p->next_fd);
     if (p->keeper_pid > 0)
         waitpid(p->keeper_pid, &status, 0);
     p->keeper_pid = 0;
@@ -211,29 +269,46 @@ static uint64_t key_of(const union report *report)
     case CF_WIRE_SPAWNED: return report->spawned.key;
     case CF_WIRE_LEFT: return report->left.key;
     case CF_WIRE_ENDED: return report->ended.key;
+    case CF_WIRE_SIGNALED: return report->signaled.key;
+    case CF_WIRE_HELD: return report->held.key;
+    case CF_WIRE_KEPT: return report->kept.key;
     default: return 0;
     }
+}
+
+bool peer_take(struct peer *p, union report *ret, int *ret_fds, size_t *ret_nfds)
+{
+    struct pollfd readable = { .fd = p->fd, .events = POLLIN };
+
+    *ret = (union report){ 0 };
+    *ret_nfds = 0;
+    if (poll(&readable, 1, PEER_WAIT_MS) < 1 ||
+        cf_packet_recv(p->fd, ret, sizeof *ret, ret_fds, CF_WIRE_FDS_MAX, ret_nfds) <= 0)
+        return false;
+    if (ret->type == CF_WIRE_ENDED && !p->remembers)
+        peer_forget(p, ret->ended.key);
+    return true;
 }
 
 bool peer_await(struct peer *p, uint32_t type, uint64_t key, union report *ret)
 {
     int64_t until_ns = peer_now_ns() + PEER_WAIT_MS * CF_NS_PER_MS;
 
-    for (;;) {
-        struct pollfd readable = { .fd = p->fd, .events = POLLIN };
-        union report report = { 0 };
+    while (peer_now_ns() < until_ns) {
+        union report report;
+        int fds[CF_WIRE_FDS_MAX];
         size_t nfds;
-        int64_t left_ms = (until_ns - peer_now_ns()) / CF_NS_PER_MS;
 
-        if (left_ms <= 0 || poll(&readable, 1, (int)left_ms) < 1)
+        if (!peer_take(p, &report, fds, &nfds))
             return false;
-        if (cf_packet_recv(p->fd, &report, sizeof report, NULL, 0, &nfds) <= 0)
-            return false;
+        for (size_t i = 0; i < nfds; i++)
+            close(fds[i]);
         if (report.type == type && (key == 0 || key_of(&report) == key)) {
             *ret = report;
             return true;
         }
     }
+    return false;
 }
 
 bool peer_broken(struct peer *p)
@@ -254,6 +329,13 @@ void peer_signal(struct peer *p, uint64_t key, int signo, uint32_t scope, uint64
                                       .since_ticks = since_ticks };
 
     peer_send(p, &request, sizeof request, NULL, 0);
+}
+
+void peer_forget(struct peer *p, uint64_t key)
+{
+    struct cf_wire_forget forget = { .type = CF_WIRE_FORGET, .key = key };
+
+    (void)cf_packet_send(p->fd, &forget, sizeof forget, NULL, 0);   /* it may have gone after its last report */
 }
 
 void peer_end(struct peer *p, uint64_t key, int64_t grace_ms)

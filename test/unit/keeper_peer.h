@@ -18,6 +18,9 @@ struct peer {
     char state_dir[128];                /* only a name to the keeper */
     char mark[64];                      /* CURFEW_TEST_MARK=… of every process that it starts */
     struct cf_wire_welcome welcome;
+    bool remembers;                     /* what has ENDED is not forgotten at once */
+    int next_fd;                        /* where the next connection comes from; -1: there is none */
+    pid_t server_pid;                   /* that the keeper takes for the server's; 0: none */
 };
 
 union report {
@@ -26,6 +29,9 @@ union report {
     struct cf_wire_spawned spawned;
     struct cf_wire_left left;
     struct cf_wire_ended ended;
+    struct cf_wire_signaled signaled;
+    struct cf_wire_held held;
+    struct cf_wire_kept kept;
 };
 
 /* Starts a keeper that is forced to `hold` (0: auto) and greets it. */
@@ -39,6 +45,10 @@ struct peer_birth {
     const char *cgroup;                 /* path of a folder of cgroup2 that the keeper is put into */
     unsigned open_files;                /* its soft limit */
     uid_t uid;                          /* that sessions run as, if the caller is root */
+    uint32_t restarts;                  /* of servers in a row; 0: none */
+    int64_t pause_ms, settled_ms;       /* as in cf_keeper_config */
+    unsigned vain_from, vain;           /* so many starts fail, from that one on; the first is 1 */
+    bool process;                       /* a process that only waits stands for each server but the first */
 };
 void peer_open_as(struct peer *p, const struct peer_birth *birth);
 /* Says HELLO and waits for the answer, without which the test cannot go on. */
@@ -48,6 +58,13 @@ int peer_close(struct peer *p);
 /* Whether a keeper forced to `hold` comes up on this machine. */
 bool peer_offers(uint32_t hold);
 
+/* Gives the connection up, which is the end of this server, and waits for the next one.  No HELLO.  false: none came. */
+bool peer_next(struct peer *p);
+/* Only waits for it; *ret_fd is the caller's. */
+bool peer_await_next(struct peer *p, int *ret_fd, pid_t *ret_pid);
+/* The next report, whatever it is, with its descriptors, which are the caller's.  false: none came in time, or the
+ * connection broke. */
+bool peer_take(struct peer *p, union report *ret, int *ret_fds, size_t *ret_nfds);
 void peer_send(struct peer *p, const void *data, size_t len, const int *fds, size_t nfds);
 /* Starts `bash -c script`, or the program when it has a slash first, with its stdout on a pipe.  Does not wait. */
 void peer_spawn(struct peer *p, uint64_t key, const char *script, int64_t lease_ms, int *ret_stdout_fd);
@@ -58,6 +75,7 @@ int peer_block(const struct peer *p, const char *script, struct cf_wire_spawn *s
 bool peer_await(struct peer *p, uint32_t type, uint64_t key, union report *ret);
 bool peer_broken(struct peer *p);       /* waits for the keeper to drop the connection */
 void peer_signal(struct peer *p, uint64_t key, int signo, uint32_t scope, uint64_t since_ticks);
+void peer_forget(struct peer *p, uint64_t key);
 void peer_end(struct peer *p, uint64_t key, int64_t grace_ms);
 
 /* Living processes that carry the mark. */
