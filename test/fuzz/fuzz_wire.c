@@ -4,6 +4,7 @@
  * Input: records of one byte of kind, one of length, then that many bytes. */
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/packet.h"
 #include "keeper/context.h"
 #include "keeper/ladder.h"
 #include "keeper/link.h"
@@ -16,6 +17,13 @@
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+union report {
+    uint32_t type;
+#define ROW(name, number, structure) struct structure name;
+    CF_WIRE_REPORTS(ROW)
+#undef ROW
+};
 
 /* What the stubs do next; one process, one thread. */
 static struct {
@@ -57,12 +65,66 @@ static int release(struct cf_keeper *k, struct cf_held *held)
     return stub.mood % 7 == 0 ? -1 : 0;
 }
 
-static void drain(int fd)
-{
-    char packet[256];
+/* What a server has been told on this connection. */
+static struct {
+    int fd;
+    uint32_t held, kept;                /* that WELCOME announced and did not come yet */
+} peer;
 
-    while (recv(fd, packet, sizeof packet, MSG_DONTWAIT) > 0)
-        ;
+/* A server learns all that there is before anything else, and exactly what was announced. */
+static void hear(const union report *r, size_t nfds)
+{
+    if (r->type == CF_WIRE_WELCOME) {
+        peer.held = r->WELCOME.held;
+        peer.kept = r->WELCOME.kept;
+    } else if (r->type == CF_WIRE_HELD) {
+        if (peer.held-- == 0 || nfds != 0)
+            abort();
+    } else if (r->type == CF_WIRE_KEPT) {
+        if (peer.kept < nfds || nfds == 0 || r->KEPT.count != nfds)
+            abort();
+        peer.kept -= (uint32_t)nfds;
+    } else if (peer.held != 0 || peer.kept != 0) {
+        abort();
+    }
+}
+
+static void drain(void)
+{
+    union report report;
+    int fds[CF_WIRE_FDS_MAX];
+    size_t nfds;
+
+    while (cf_packet_recv(peer.fd, &report, sizeof report, fds, CF_WIRE_FDS_MAX, &nfds) > 0) {
+        hear(&report, nfds);
+        for (size_t i = 0; i < nfds; i++)
+            cf_fd_close(&fds[i]);
+    }
+}
+
+static void connect_one(struct cf_keeper *k, uint32_t state)
+{
+    int ends[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
+        abort();
+    k->link = (struct cf_link){ .fd = ends[0], .state = state, .serial = ++k->links };
+    peer.fd = ends[1];
+    peer.held = peer.kept = 0;
+}
+
+/* A server that goes, as the loop lets it go, and the next one, which asks first. */
+static void succeed(struct cf_keeper *k)
+{
+    struct cf_wire_hello hello = { .type = CF_WIRE_HELLO, .version = CF_WIRE_VERSION };
+
+    cf_link_drop(k);
+    cf_fd_close(&peer.fd);
+    if (k->phase == CF_PHASE_ENDING)
+        return;
+    connect_one(k, CF_WIRE_C_NEW);
+    if (cf_link_dispatch(k, &hello, sizeof hello, NULL, 0) != 0)
+        abort();
 }
 
 /* What the loop would do between two packets. */
@@ -104,7 +166,7 @@ static size_t shape(uint8_t kind, const uint8_t *data, size_t length, union cf_r
 
     memcpy((char *)&request + sizeof request.type, data, length < rows[row].size - 4 ? length : rows[row].size - 4);
     request.type = rows[row].type;
-    if (rows[row].size > sizeof request.BYE)    /* the key has the same place in all that have one */
+    if (rows[row].size > sizeof request.BYE || rows[row].type == CF_WIRE_FORGET)    /* the key has one place in all */
         request.END.key = length > 0 ? data[0] % 8 : 1;
     if (request.type == CF_WIRE_SPAWN) {
         request.SPAWN.hold %= 16;
@@ -116,9 +178,15 @@ static size_t shape(uint8_t kind, const uint8_t *data, size_t length, union cf_r
         request.SPAWN.flags %= 4;
         request.SPAWN.lease_ms &= 0xffff;
     }
+    if (request.type == CF_WIRE_HOLD) {
+        request.HOLD.count = 1 + request.HOLD.count % CF_WIRE_FDS_MAX;
+        for (uint32_t i = 0; i < CF_WIRE_FDS_MAX; i++)
+            request.HOLD.tags[i] = i < request.HOLD.count ? 1 + request.HOLD.tags[i] % 256 : 0;
+    }
     if (request.type == CF_WIRE_HELLO)
         request.HELLO.version = CF_WIRE_VERSION;
-    *ret_nfds = rows[row].nfds + (request.type == CF_WIRE_SPAWN ? request.SPAWN.fd_count : 0);
+    *ret_nfds = request.type == CF_WIRE_HOLD ? request.HOLD.count
+        : rows[row].nfds + (request.type == CF_WIRE_SPAWN ? request.SPAWN.fd_count : 0);
     *ret = request;
     return rows[row].size;
 }
@@ -142,7 +210,7 @@ static int send_one(struct cf_keeper *k, uint8_t kind, const uint8_t *data, size
     return outcome;
 }
 
-static void play(struct cf_keeper *k, int peer_fd, const uint8_t *data, size_t size)
+static void play(struct cf_keeper *k, const uint8_t *data, size_t size)
 {
     while (size >= 2 && k->link.fd >= 0) {
         uint8_t kind = data[0];
@@ -151,8 +219,8 @@ static void play(struct cf_keeper *k, int peer_fd, const uint8_t *data, size_t s
         stub.mood = kind >> 2;
         if ((kind & 1) == 0)
             turn(k, kind >> 1, data[1]);
-        else if (send_one(k, kind, data + 2, length) != 0)
-            cf_link_drop(k);
+        else if (!k->link.handover.running && send_one(k, kind, data + 2, length) != 0)
+            succeed(k);
         if ((kind & 1) != 0) {
             data += length;
             size -= length;
@@ -160,33 +228,37 @@ static void play(struct cf_keeper *k, int peer_fd, const uint8_t *data, size_t s
         data += 2;
         size -= 2;
         cf_link_flush(k);
-        if ((kind & 8) == 0)
-            drain(peer_fd);
+        if ((kind & 8) == 0 && k->link.fd >= 0)
+            drain();
     }
 }
 
 void cf_keeper_end_all(struct cf_keeper *k, enum cf_end_cause cause, int64_t grace_ms)
 {
     k->phase = CF_PHASE_ENDING;
-    for (uint32_t slot = 0; slot < k->table.chunk_count * CF_TABLE_CHUNK; slot++)
+    for (uint32_t slot = 0; slot < k->table.chunk_count * CF_TABLE_CHUNK; slot++) {
         if (cf_table_slot(&k->table, slot)->state != CF_HELD_FREE)
             cf_ladder_end(k, cf_table_slot(&k->table, slot), cause, grace_ms);
+        cf_link_release(k, cf_table_slot(&k->table, slot));
+    }
+}
+
+/* Sessions may outlive a server; that another one starts is the loop's. */
+static pid_t never(void *context, int *ret_fd)
+{
+    abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct cf_hold_ops ops = { start, send_signal, kill_all, empty, release };
-    struct cf_keeper k = { .ops = &ops, .hold_default = CF_HOLD_PIDNS, .hold_offered = 7, .now_ns = CF_NS_PER_S };
-    int ends[2];
+    struct cf_keeper k = { .ops = &ops, .hold_default = CF_HOLD_PIDNS, .hold_offered = 7, .now_ns = CF_NS_PER_S,
+                           .epoll_fd = -1, .config = { .start_server = never, .server_restarts = 3 } };
 
     cf_log_init("fuzz", CF_LOG_ERROR);
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
-        abort();
-    k.link = (struct cf_link){ .fd = ends[0], .state = CF_WIRE_C_NEW };
-    if (size > 0 && (data[0] & 0x80) != 0)
-        k.link.state = CF_WIRE_C_READY;
+    connect_one(&k, size > 0 && (data[0] & 0x80) != 0 ? CF_WIRE_C_READY : CF_WIRE_C_NEW);
     cf_table_init(&k.table, 300);
-    play(&k, ends[1], data, size);
+    play(&k, data, size);
     cf_link_drop(&k);
     for (int i = 0; i < 8; i++) {       /* whatever came: it ends, and nothing stays in the table */
         stub.mood = 2;
@@ -199,6 +271,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (k.kept.total != 0)
         abort();
     cf_table_free(&k.table);
-    close(ends[1]);
+    cf_fd_close(&peer.fd);
     return 0;
 }
