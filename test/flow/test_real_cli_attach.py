@@ -349,7 +349,7 @@ def _():
 
 @case("a server that is killed gives the terminal back, as it was, with exit status 125")
 def _():
-    with Server(grace=0, status=None) as s:
+    with Server(grace=0, server_restarts=0, status=None) as s:
         id = create(s)
         with attach(s, id) as t:
             ready(t)

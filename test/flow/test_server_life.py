@@ -139,9 +139,9 @@ def _():
                 pass
 
 
-@case("when the server is killed, the keeper ends every session, says so, and exits with 70")
+@case("with server_restarts 0: when the server is killed, the keeper ends every session, says so, and exits with 70")
 def _():
-    with Server(grace=1, status=70) as s:
+    with Server(grace=1, server_restarts=0, status=70) as s:
         made = [s.create(workspace=f"w{i}") for i in range(3)]
         s.exec(made[0]["session_id"], "setsid nohup sleep 600 >/dev/null 2>&1 &")
         os.kill(s.server_pid, signal.SIGKILL)
