@@ -194,16 +194,16 @@ static void told_to_go(struct cf_keeper *k)
 {
     cf_keeper_signal_server(k, SIGTERM);
     if (k->phase == CF_PHASE_SERVING && k->link.fd >= 0) {
-        cf_log(CF_LOG_INFO, "told to go; ending %u sessions", k->table.live);
+        cf_log(CF_LOG_INFO, "told to go; ending %u sessions", cf_table_count_alive(&k->table));
         k->phase = CF_PHASE_DRAINING;
         k->phase_until_ns = k->now_ns + k->config.grace_ms * CF_NS_PER_MS + SERVER_EXTRA_NS;
         if (k->server_pid == 0)         /* nobody to tell */
             cf_keeper_end_all(k, CF_CAUSE_SHUTDOWN, k->config.grace_ms);
     } else if (k->phase == CF_PHASE_SERVING) {
-        cf_log(CF_LOG_INFO, "told to go while no server is there; ending %u sessions", k->table.live);
+        cf_log(CF_LOG_INFO, "told to go while no server is there; ending %u sessions", cf_table_count_alive(&k->table));
         cf_keeper_end_all(k, CF_CAUSE_SHUTDOWN, k->config.grace_ms);
     } else {
-        cf_log(CF_LOG_INFO, "told to go again; killing %u sessions", k->table.live);
+        cf_log(CF_LOG_INFO, "told to go again; killing %u sessions", cf_table_count_alive(&k->table));
         cf_keeper_end_all(k, CF_CAUSE_SHUTDOWN, 0);
     }
 }
@@ -218,7 +218,7 @@ static void server_lost(struct cf_keeper *k, const char *how)
     }
     if (k->link.said_bye || k->phase == CF_PHASE_ENDING || cf_revive_after(k, how, unruly))
         return;
-    cf_log(CF_LOG_ERROR, "the server %s; ending %u sessions", how, k->table.live);
+    cf_log(CF_LOG_ERROR, "the server %s; ending %u sessions", how, cf_table_count_alive(&k->table));
     k->exit_status = CF_KEEPER_EXIT_LOST;
     cf_keeper_end_all(k, CF_CAUSE_SERVER_LOST, k->config.grace_ms);
 }
@@ -227,7 +227,7 @@ static void phase_timer(struct cf_keeper *k)
 {
     k->phase_until_ns = CF_NEVER_NS;
     if (k->phase == CF_PHASE_DRAINING) {
-        cf_log(CF_LOG_ERROR, "the server does not go; ending %u sessions without it", k->table.live);
+        cf_log(CF_LOG_ERROR, "the server does not go; ending %u sessions without it", cf_table_count_alive(&k->table));
         k->exit_status = CF_KEEPER_EXIT_LOST;
         cf_keeper_end_all(k, CF_CAUSE_SHUTDOWN, k->config.grace_ms);
     } else if (k->server_pid != 0) {

@@ -102,22 +102,6 @@ void cf_kept_close(struct cf_keeper *k, struct cf_held *held)
 
 /* --- of the server --- */
 
-static int put_own(struct cf_kept *kept, uint64_t tag, int fd)
-{
-    uint32_t old;
-    bool replaced = cf_map_get(&kept->own, tag, &old);
-
-    if (!replaced && kept->own.used >= CF_WIRE_KEPT_SERVER_MAX)
-        return -1;
-    if (cf_map_put(&kept->own, tag, (uint32_t)fd) != 0)
-        return -1;
-    if (replaced)
-        close((int)old);
-    else
-        kept->total++;
-    return 0;
-}
-
 static void drop_own(struct cf_kept *kept, uint64_t tag)
 {
     uint32_t fd;
@@ -127,6 +111,15 @@ static void drop_own(struct cf_kept *kept, uint64_t tag)
     cf_map_remove(&kept->own, tag);
     close((int)fd);
     kept->total--;
+}
+
+static int put_own(struct cf_kept *kept, uint64_t tag, int fd)
+{
+    drop_own(kept, tag);
+    if (kept->own.used >= CF_WIRE_KEPT_SERVER_MAX || cf_map_put(&kept->own, tag, (uint32_t)fd) != 0)
+        return -1;
+    kept->total++;
+    return 0;
 }
 
 void cf_kept_close_own(struct cf_keeper *k)
@@ -140,16 +133,31 @@ void cf_kept_close_own(struct cf_keeper *k)
 
 /* --- both --- */
 
+/* Once: a server that has come to a bound will meet it again and again. */
+static void complain(struct cf_keeper *k, uint64_t key, uint32_t count)
+{
+    if (k->kept.complained)
+        return;
+    k->kept.complained = true;
+    cf_log(CF_LOG_WARNING, "cannot hold a descriptor of session %llu beside %u others of it, and %u in all; the next server misses it",
+           (unsigned long long)key, count, k->kept.total);
+}
+
 int cf_kept_put(struct cf_keeper *k, struct cf_held *held, uint64_t tag, int fd)
 {
     int outcome = held != NULL ? put_held(&k->kept, held, tag, fd) : put_own(&k->kept, tag, fd);
 
-    if (outcome != 0 && !k->kept.complained) {
-        k->kept.complained = true;
-        cf_log(CF_LOG_WARNING, "cannot hold more than the %u descriptors of session %llu; the next server will miss some",
-               held != NULL ? held->kept_count : k->kept.own.used, held != NULL ? (unsigned long long)held->key : 0);
-    }
+    if (outcome != 0)
+        complain(k, held != NULL ? held->key : 0, held != NULL ? held->kept_count : k->kept.own.used);
     return outcome;
+}
+
+void cf_kept_miss(struct cf_keeper *k, struct cf_held *held, const struct cf_wire_hold *request)
+{
+    complain(k, request->key, held != NULL ? held->kept_count : k->kept.own.used);
+    for (uint32_t i = 0; i < CF_WIRE_FDS_MAX; i++)
+        if (held != NULL || request->key == 0)
+            cf_kept_drop(k, held, request->tags[i]);
 }
 
 void cf_kept_drop(struct cf_keeper *k, struct cf_held *held, uint64_t tag)

@@ -20,8 +20,11 @@ struct cf_kept {
 };
 
 /* Puts a descriptor, which is the store's from now on, under the tag, and closes what was there.  `held` NULL: the
- * server's own.  0; or -1, and it is still the caller's: there are as many as may be, or no memory. */
+ * server's own.  0; or -1, and it is still the caller's: there are as many as may be, or no memory, and the tag has none. */
 int cf_kept_put(struct cf_keeper *k, struct cf_held *held, uint64_t tag, int fd);
+/* The descriptors of this HOLD did not come, as no number was free: what its tags had is closed, for it is old.  `held` NULL:
+ * the server's own, or of a session that is not held. */
+void cf_kept_miss(struct cf_keeper *k, struct cf_held *held, const struct cf_wire_hold *request);
 void cf_kept_drop(struct cf_keeper *k, struct cf_held *held, uint64_t tag);
 /* Closes all of a session. */
 void cf_kept_close(struct cf_keeper *k, struct cf_held *held);

@@ -389,8 +389,7 @@ static int refuse_full(struct cf_keeper *k, const union cf_request *request)
     struct cf_wire_spawned refused = { .type = CF_WIRE_SPAWNED, .status = EMFILE, .key = request->SPAWN.key };
 
     if (request->type == CF_WIRE_HOLD && k->link.state == CF_WIRE_C_READY) {
-        cf_log(CF_LOG_WARNING, "no number is free for a descriptor of session %llu; the next server will miss it",
-               (unsigned long long)request->HOLD.key);
+        cf_kept_miss(k, cf_table_by_key(&k->table, request->HOLD.key), &request->HOLD);
         return 0;
     }
     if (request->type != CF_WIRE_SPAWN || k->link.state != CF_WIRE_C_READY)

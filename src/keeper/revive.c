@@ -10,18 +10,6 @@
 #define SETTLED_MS 10000                /* of serving: a death after it is the first in a row */
 #define LINGER_NS (2 * CF_NS_PER_S)     /* for a server to go whose connection has ended */
 
-static uint32_t count_waiting(const struct cf_keeper *k)
-{
-    uint32_t count = 0;
-
-    for (uint32_t slot = 0; slot < k->table.chunk_count * CF_TABLE_CHUNK; slot++) {
-        const struct cf_held *held = cf_table_slot(&k->table, slot);
-
-        count += held->state != CF_HELD_FREE && held->state != CF_HELD_GONE;
-    }
-    return count;
-}
-
 /* Of the next start, after so many in a row. */
 static int64_t pause_ms(const struct cf_keeper *k)
 {
@@ -55,10 +43,10 @@ static bool plan(struct cf_keeper *k, const char *how)
     r->starts++;
     r->due_ns = k->now_ns + pause * CF_NS_PER_MS;
     if (pause == 0)
-        cf_log(CF_LOG_ERROR, "the server %s; starting it again (%u sessions wait)", how, count_waiting(k));
+        cf_log(CF_LOG_ERROR, "the server %s; starting it again (%u sessions wait)", how, cf_table_count_alive(&k->table));
     else
         cf_log(CF_LOG_ERROR, "the server %s; starting it again in %lld ms (%u sessions wait)", how, (long long)pause,
-               count_waiting(k));
+               cf_table_count_alive(&k->table));
     return true;
 }
 
@@ -78,7 +66,7 @@ bool cf_revive_after(struct cf_keeper *k, const char *how, bool unruly)
 static void kill_hung(struct cf_keeper *k)
 {
     k->revival.hung = false;
-    cf_log(CF_LOG_ERROR, "the server hangs: it did not renew the leases; killing it (%u sessions wait)", count_waiting(k));
+    cf_log(CF_LOG_ERROR, "the server hangs: it did not renew the leases; killing it (%u sessions wait)", cf_table_count_alive(&k->table));
     if (k->server_pid != 0)
         cf_keeper_signal_server(k, SIGKILL);
     else if (k->link.fd >= 0)

@@ -155,6 +155,18 @@ struct cf_held *cf_table_by_cgroup(const struct cf_table *t, uint32_t cgroup)
     return lookup(t, &t->by_cgroup, cgroup);
 }
 
+uint32_t cf_table_count_alive(const struct cf_table *t)
+{
+    uint32_t count = 0;
+
+    for (uint32_t slot = 0; slot < t->chunk_count * CF_TABLE_CHUNK; slot++) {
+        const struct cf_held *held = cf_table_slot(t, slot);
+
+        count += held->state != CF_HELD_FREE && held->state != CF_HELD_GONE;
+    }
+    return count;
+}
+
 void cf_table_deadline_set(struct cf_table *t, const struct cf_held *held, int64_t deadline_ns)
 {
     t->deadlines_ns[held->slot] = deadline_ns;

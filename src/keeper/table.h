@@ -83,6 +83,8 @@ struct cf_held *cf_table_by_key(const struct cf_table *t, uint64_t key);    /* N
 struct cf_held *cf_table_by_pid(const struct cf_table *t, pid_t pid);
 struct cf_held *cf_table_by_cgroup(const struct cf_table *t, uint32_t cgroup);
 
+uint32_t cf_table_count_alive(const struct cf_table *t);                     /* all but those that are GONE */
+
 void cf_table_deadline_set(struct cf_table *t, const struct cf_held *held, int64_t deadline_ns);
 /* The first slot from `from` on whose deadline has passed, or capacity; a pass that ends there has refreshed
  * soonest_ns, so that waking costs one scan of packed numbers and sleeping costs nothing. */

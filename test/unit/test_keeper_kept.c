@@ -385,6 +385,34 @@ static void without_memory_nothing_is_held_and_nothing_else_suffers(void **state
     assert_true(held_open(one));
 }
 
+static void without_a_free_number_nothing_is_held_and_nothing_old_either(void **state)
+{
+    struct rlimit files, none;
+    CF_FD_AUTO own = -1;
+    CF_FD_AUTO one = -1;
+    int ends[2];
+
+    (void)hello();
+    spawn_all(1, 1);
+    own = hold_pipe(0, 1);
+    one = hold_pipe(1, 1);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    none = (struct rlimit){ .rlim_cur = 3, .rlim_max = files.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (uint64_t key = 0; key < 3; key++)
+        tell(&(struct cf_wire_hold){ .type = CF_WIRE_HOLD, .count = 1, .key = key, .tags = { 1 } },
+             sizeof(struct cf_wire_hold), ends, 1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    close(ends[0]);
+    assert_false(s.k.link.lost);
+    assert_false(held_open(ends[1]));
+    assert_false(held_open(own));       /* the next server would take it for the new one */
+    assert_false(held_open(one));
+    assert_int_equal(s.k.kept.total, 0);
+    close(ends[1]);
+}
+
 static void a_thousand_holds_and_two_hundred_servers_leave_no_descriptor(void **state)
 {
     unsigned before;
@@ -448,6 +476,8 @@ int main(void)
              the_server_has_as_many_as_the_wire_says_and_time_for_none_is_lost),
         TEST("a HOLD that contradicts itself drops the server", a_hold_that_does_not_fit_itself_drops_the_server),
         TEST("without memory nothing is held, and nothing else suffers", without_memory_nothing_is_held_and_nothing_else_suffers),
+        TEST("without a free number nothing is held, and nothing old under its tag",
+             without_a_free_number_nothing_is_held_and_nothing_old_either),
         TEST("1000 holds and drops and 200 servers leave no descriptor", a_thousand_holds_and_two_hundred_servers_leave_no_descriptor),
         TEST("a flood of HOLD is bounded", a_flood_of_holds_is_bounded),
     };
