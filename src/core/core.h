@@ -154,6 +154,9 @@ int cf_core_admit(struct cf_core *core, const struct cf_admission *want, int64_t
                   cf_handle *ret_handle, struct cf_error *error) __attribute__((warn_unused_result));
 /* STARTING → ACTIVE; activity starts now. */
 void cf_core_started(struct cf_core *core, cf_handle handle, int64_t now_ns);
+/* A row that another table had, for whoever takes sessions over: after cf_core_admit (`now_ns` being when it was created) and cf_core_started it was last
+ * used then, and has so many messages.  It does not count as created once more. */
+void cf_core_resume(struct cf_core *core, cf_handle handle, int64_t last_used_ns, uint64_t message_count);
 /* The row is free, its handle stale for ever.  Counts it as cleaned if it had ever been ACTIVE. */
 void cf_core_gone(struct cf_core *core, cf_handle handle);
 

@@ -25,6 +25,16 @@ void cf_core_started(struct cf_core *core, cf_handle handle, int64_t now_ns)
     core->counts.sessions_created++;
 }
 
+void cf_core_resume(struct cf_core *core, cf_handle handle, int64_t last_used_ns, uint64_t message_count)
+{
+    uint32_t flags;
+    if (!cf_table_named(core, handle, &flags) || cf_table_state(flags) != CF_STATE_ACTIVE)
+        return;
+    (void)cf_core_touch(core, handle, last_used_ns, CF_TOUCH_STATE);
+    cf_table_row(core, (uint32_t)handle)->messages = (uint32_t)(message_count < CF_TOUCH_MESSAGES_MAX ? message_count : CF_TOUCH_MESSAGES_MAX);
+    core->counts.sessions_created--;
+}
+
 static void gone(struct cf_core *core, uint32_t slot, uint32_t flags)
 {
     if (flags & CF_FLAG_STARTED) {
