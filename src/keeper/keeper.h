@@ -23,7 +23,7 @@ struct cf_keeper_config {
     pid_t (*start_server)(void *context, int *ret_fd);
     void *start_context;
     uint32_t server_restarts;           /* in a row, before it is given up; 0: none */
-    int64_t restart_pause_ms;           /* before the second in a row; doubles up to a hundred times of it.  0: 100 */
+    int64_t restart_pause_ms;           /* before the second in a row; doubles up to a hundred times of it.  0: 100; below 0: none */
     int64_t settled_ms;                 /* of serving after which a death is the first in a row.  0: 10000 */
 };
 

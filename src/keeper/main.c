@@ -1,4 +1,5 @@
 /* curfew-keeper: reads the settings, takes the lock, starts the server and keeps sessions until both are gone. */
+#include "base/clock.h"
 #include "base/environment.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -124,6 +125,7 @@ static int settle(struct program *p, struct cf_error *error)
     p->config.max_sessions = (uint32_t)s->max_sessions + (uint32_t)s->warm_pool + 64;
     p->config.grace_ms = s->cleanup_on_shutdown ? s->grace / 1000000 : 0;
     p->config.server_restarts = (uint32_t)s->server_restarts;
+    p->config.restart_pause_ms = s->server_restart_pause > 0 ? (s->server_restart_pause + CF_NS_PER_MS - 1) / CF_NS_PER_MS : -1;
     if (cf_hold_parse(s->containment, &p->config.hold) != 0)
         return cf_error_set(error, CF_E_INVALID, "containment", "containment: no such word: %s", s->containment);
     outcome = settle_user(p, error);

@@ -15,7 +15,7 @@ static int64_t pause_ms(const struct cf_keeper *k)
 {
     int64_t first = k->config.restart_pause_ms != 0 ? k->config.restart_pause_ms : PAUSE_MS, pause = first;
 
-    if (k->revival.starts == 0)
+    if (k->revival.starts == 0 || first < 0)
         return 0;
     for (uint32_t i = 1; i < k->revival.starts && pause < first * PAUSE_TIMES; i++)
         pause *= 2;
