@@ -2,6 +2,7 @@
 #include "server/archive.h"
 
 #include "core/core.h"
+#include "server/keep.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,13 @@
 struct kept {
     TAILQ_ENTRY(kept) link;
     struct cf_journal *journal;
+    int64_t since_mono_ns;
+    char id[CF_ID_MAX];
+    cf_vault_ref kept;
+};
+
+/* The same for the next server. */
+struct kept_entry {
     int64_t since_mono_ns;
     char id[CF_ID_MAX];
 };
@@ -26,6 +34,7 @@ static void drop_oldest(struct cf_archive *a)
     struct kept *k = TAILQ_FIRST(&a->queue);
     TAILQ_REMOVE(&a->queue, k, link);
     a->count--;
+    cf_vault_drop(cf_keep_vault(a->budget->keep), &k->kept);
     cf_journal_unref(&k->journal);
     free(k);
 }
@@ -77,6 +86,24 @@ void cf_archive_free(struct cf_archive **archive)
     *archive = NULL;
 }
 
+bool cf_archive_kept(const struct cf_vault_record *record, uint64_t *ret_journal, const char **ret_id, int64_t *ret_since_ns)
+{
+    const struct kept_entry *entry = record->data;
+    if (record->len != sizeof *entry || memchr(entry->id, '\0', sizeof entry->id) == NULL)
+        return false;
+    *ret_journal = record->key;
+    *ret_id = entry->id;
+    *ret_since_ns = entry->since_mono_ns;
+    return true;
+}
+
+static void keep(const struct cf_archive *a, struct kept *k)
+{
+    struct kept_entry entry = { .since_mono_ns = k->since_mono_ns };
+    memcpy(entry.id, k->id, sizeof entry.id);
+    (void)cf_vault_put(cf_keep_vault(a->budget->keep), &k->kept, CF_VAULT_ARCHIVE, cf_journal_number(k->journal), 0, &entry, sizeof entry);
+}
+
 void cf_archive_add(struct cf_archive *a, const char *id, struct cf_journal *journal, int64_t now_mono_ns)
 {
     bool empty = cf_journal_next(journal, NULL) == NULL && cf_spool_end(cf_journal_spool(journal)) == 0;
@@ -88,6 +115,7 @@ void cf_archive_add(struct cf_archive *a, const char *id, struct cf_journal *jou
     memcpy(k->id, id, strnlen(id, sizeof k->id - 1));
     TAILQ_INSERT_TAIL(&a->queue, k, link);
     a->count++;
+    keep(a, k);
     while (a->count > CF_ARCHIVE_MAX || (a->count > 0 && a->budget->used_bytes > a->budget->max_bytes / 4 * 3))
         drop_oldest(a);
     expire(a, now_mono_ns);

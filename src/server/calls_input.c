@@ -79,7 +79,7 @@ void cf_calls_input(struct cf_call *call)
         cf_call_fail(call, &error, NULL);
         return;
     }
-    (void)cf_core_touch(call->server->core, handle, call->now.mono_ns, CF_TOUCH_HEARTBEAT);
+    (void)cf_sessions_touch(call->server->sessions, handle, call->now.mono_ns, CF_TOUCH_HEARTBEAT);
     const struct cf_exec *e = cf_shell_running(shell);
     struct cf_jsonw *w = cf_call_data(call);
     cf_jsonw_object(w, NULL);
@@ -131,7 +131,7 @@ void cf_calls_signal(struct cf_call *call)
         cf_call_fail(call, &error, NULL);
         return;
     }
-    (void)cf_core_touch(call->server->core, handle, call->now.mono_ns, CF_TOUCH_HEARTBEAT);
+    (void)cf_sessions_touch(call->server->sessions, handle, call->now.mono_ns, CF_TOUCH_HEARTBEAT);
     char full[24];
     snprintf(full, sizeof full, "SIG%s", sigabbrev_np(signo));
     struct cf_jsonw *w = cf_call_data(call);
@@ -193,7 +193,7 @@ void cf_calls_exec_cancel(struct cf_call *call)
     e->pins++;
     if (e == cf_shell_running(shell))
         cf_shell_cancel(shell);
-    (void)cf_core_touch(server->core, handle, call->now.mono_ns, CF_TOUCH_HEARTBEAT);
+    (void)cf_sessions_touch(server->sessions, handle, call->now.mono_ns, CF_TOUCH_HEARTBEAT);
     if (cf_wait(server->loop, c->journal, CANCEL_MOST_NS, on_news, c) == 0)
         return;
     e->pins--;

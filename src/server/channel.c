@@ -55,6 +55,8 @@ struct cf_channel {
     struct pair *current;
     struct pair *late_pairs[CF_CHANNEL_LATE_MAX];
     size_t late_count;
+    const struct cf_keep *keep;     /* borrowed; NULL: nobody but us has the descriptors */
+    uint64_t key;                   /* under which the keeper has them */
 };
 
 static void widen(struct stream *s)
@@ -153,6 +155,8 @@ static void pair_free(struct cf_channel *c, struct pair *p)
     char out[16], err[16];
     snprintf(out, sizeof out, "o%u", p->number);
     snprintf(err, sizeof err, "e%u", p->number);
+    cf_keep_drop(c->keep, c->key, CF_TAG_OUT, p->number);
+    cf_keep_drop(c->keep, c->key, CF_TAG_ERR, p->number);
     pair_close(p);
     (void)unlinkat(c->dir_fd, out, 0);
     (void)unlinkat(c->dir_fd, err, 0);
@@ -168,14 +172,13 @@ static int fifo_make(struct cf_channel *c, const char *name, int mode)
     return openat(c->dir_fd, name, mode | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 }
 
-static int stream_open(struct cf_channel *c, struct stream *s, enum cf_stream stream, unsigned number)
+/* With the descriptor `fd`, which it takes over. */
+static int stream_begin(struct cf_channel *c, struct stream *s, enum cf_stream stream, int fd)
 {
-    char name[16];
-    snprintf(name, sizeof name, "%c%u", stream == CF_STREAM_OUT ? 'o' : 'e', number);
     s->channel = c;
     s->origin.stream = stream;
     s->paced = (struct cf_paced){ .resume = resume, .arg = s };
-    s->fd = fifo_make(c, name, O_RDONLY);
+    s->fd = fd;
     if (s->fd < 0)
         return -1;
     s->event = event_new(c->loop, s->fd, EV_READ | EV_PERSIST | EV_ET, on_stream, s);
@@ -186,6 +189,20 @@ static int stream_open(struct cf_channel *c, struct stream *s, enum cf_stream st
         return -1;
     }
     return 0;
+}
+
+static int stream_open(struct cf_channel *c, struct stream *s, enum cf_stream stream, unsigned number)
+{
+    char name[16];
+    snprintf(name, sizeof name, "%c%u", stream == CF_STREAM_OUT ? 'o' : 'e', number);
+    return stream_begin(c, s, stream, fifo_make(c, name, O_RDONLY));
+}
+
+static void pair_hold(const struct cf_channel *c, const struct pair *p)
+{
+    const struct cf_keep_fd fds[] = { { CF_TAG_OUT, p->number, p->out.fd }, { CF_TAG_ERR, p->number, p->err.fd } };
+    if (c->key != 0)
+        cf_keep_hold(c->keep, c->key, fds, 2);
 }
 
 static int pair_open(struct cf_channel *c, struct pair **ret, struct cf_error *error)
@@ -200,21 +217,32 @@ static int pair_open(struct cf_channel *c, struct pair **ret, struct cf_error *e
         pair_free(c, p);
         return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot make the output pipes in %s: %s", c->path, strerror(saved));
     }
+    pair_hold(c, p);
     *ret = p;
     return 0;
+}
+
+static struct cf_channel *channel_new(struct event_base *loop, const char *path, uid_t uid, gid_t gid, struct cf_journal *journal, struct cf_pace *pace)
+{
+    struct cf_channel *c = calloc(1, sizeof *c);
+    char *copy = strdup(path);
+    if (c == NULL || copy == NULL) {
+        free(c);
+        free(copy);
+        return NULL;
+    }
+    *c = (struct cf_channel){ .loop = loop, .path = copy, .dir_fd = -1, .uid = uid, .gid = gid,
+                              .journal = cf_journal_ref(journal), .pace = pace, .room = { .wake = on_room, .arg = c } };
+    cf_journal_set_writer(journal, &c->room);
+    return c;
 }
 
 int cf_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t gid, struct cf_journal *journal, struct cf_pace *pace,
                     struct cf_channel **ret, struct cf_error *error)
 {
-    struct cf_channel *c = calloc(1, sizeof *c);
-    if (c == NULL || (c->path = strdup(path)) == NULL) {
-        free(c);
+    struct cf_channel *c = channel_new(loop, path, uid, gid, journal, pace);
+    if (c == NULL)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
-    }
-    *c = (struct cf_channel){ .loop = loop, .path = c->path, .dir_fd = -1, .uid = uid, .gid = gid,
-                              .journal = cf_journal_ref(journal), .pace = pace, .room = { .wake = on_room, .arg = c } };
-    cf_journal_set_writer(journal, &c->room);
     int code = 0;
     bool made = mkdir(path, 0700) == 0;
     /* The folder stays ours: a session that runs as another user opens what is in it by name and can put nothing there. */
@@ -232,6 +260,74 @@ int cf_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t 
     }
     *ret = c;
     return 0;
+}
+
+/* ---- from one server to the next ---- */
+
+void cf_channel_hold(struct cf_channel *c, const struct cf_keep *keep, uint64_t key)
+{
+    c->keep = keep;
+    c->key = key;
+    pair_hold(c, c->current);
+}
+
+static void note_pair(struct cf_channel_kept *kept, const struct pair *p)
+{
+    kept->pair[kept->pairs].number = p->number;
+    kept->pair[kept->pairs].exec = p->out.origin.exec;
+    kept->pair[kept->pairs++].late = p->out.origin.late;
+}
+
+void cf_channel_keep(const struct cf_channel *c, struct cf_channel_kept *ret)
+{
+    ret->next_pair = c->next_number;
+    ret->pairs = 0;
+    if (c->current != NULL)
+        note_pair(ret, c->current);
+    for (size_t i = 0; i < c->late_count; i++)
+        note_pair(ret, c->late_pairs[i]);
+}
+
+static struct pair *pair_restore(struct cf_channel *c, const struct cf_channel_kept *kept, uint32_t i, struct cf_heir *heir)
+{
+    struct pair *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return NULL;
+    p->number = kept->pair[i].number;
+    p->err.fd = -1;
+    int code = stream_begin(c, &p->out, CF_STREAM_OUT, cf_heir_take(heir, CF_TAG_OUT, p->number));
+    if (code == 0)
+        code = stream_begin(c, &p->err, CF_STREAM_ERR, cf_heir_take(heir, CF_TAG_ERR, p->number));
+    p->out.origin.exec = p->err.origin.exec = kept->pair[i].exec;
+    p->out.origin.late = p->err.origin.late = kept->pair[i].late != 0;
+    if (code != 0) {
+        pair_close(p);
+        return NULL;
+    }
+    return p;
+}
+
+int cf_channel_restore(struct event_base *loop, const char *path, uid_t uid, gid_t gid, struct cf_journal *journal, struct cf_pace *pace,
+                       const struct cf_keep *keep, const struct cf_channel_kept *kept, struct cf_heir *heir, struct cf_channel **ret, struct cf_error *error)
+{
+    struct cf_channel *c = channel_new(loop, path, uid, gid, journal, pace);
+    if (c == NULL)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    c->keep = keep;
+    c->key = heir->key;
+    c->next_number = kept->next_pair;
+    c->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    for (uint32_t i = 0; i < kept->pairs && i <= CF_CHANNEL_LATE_MAX; i++) {
+        struct pair *p = pair_restore(c, kept, i, heir);
+        if (i == 0)
+            c->current = p;
+        else if (p != NULL)
+            c->late_pairs[c->late_count++] = p;
+    }
+    *ret = c;
+    if (c->dir_fd >= 0 && (c->current != NULL || kept->pairs == 0))
+        return 0;
+    return cf_error_set(error, CF_E_SYSTEM, NULL, "the session's pipes in %s are gone", path);
 }
 
 void cf_channel_hang_up(struct cf_channel *c)
@@ -256,6 +352,14 @@ static void empty_folder(int dir_fd)
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && unlinkat(dir_fd, e->d_name, 0) < 0)
             (void)unlinkat(dir_fd, e->d_name, AT_REMOVEDIR);
     closedir(dir);
+}
+
+void cf_channel_discard(const char *path)
+{
+    CF_FD_AUTO fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0)
+        empty_folder(fd);
+    (void)rmdir(path);
 }
 
 void cf_channel_close(struct cf_channel **channel)

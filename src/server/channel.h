@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "server/journal.h"
+#include "server/keep.h"
 #include "server/pace.h"
 
 #include <event2/event.h>
@@ -19,12 +20,30 @@
 
 struct cf_channel;
 
+/* What the next server has to know of one. */
+struct cf_channel_kept {
+    uint32_t next_pair;
+    uint32_t pairs;                     /* the current one first */
+    struct {
+        uint32_t number, exec;
+        uint8_t late, pad[3];
+    } pair[CF_CHANNEL_LATE_MAX + 1];
+};
+
 /* Makes the folder `path` (which must not exist), and the first pair in it, for `uid`.  What is printed goes to `journal`, of which
  * the channel holds a reference, at the pace that `pace` allows (borrowed). */
 int cf_channel_open(struct event_base *loop, const char *path, uid_t uid, gid_t gid, struct cf_journal *journal, struct cf_pace *pace,
                     struct cf_channel **ret, struct cf_error *error);
+/* From now on its descriptors are in the keeper's hand as well, under `key`. */
+void cf_channel_hold(struct cf_channel *channel, const struct cf_keep *keep, uint64_t key);
+void cf_channel_keep(const struct cf_channel *channel, struct cf_channel_kept *ret);
+/* The channel of an earlier server, which held its descriptors under `key`: takes those that it has out of `heir`.  As cf_channel_open, but the folder must be there. */
+int cf_channel_restore(struct event_base *loop, const char *path, uid_t uid, gid_t gid, struct cf_journal *journal, struct cf_pace *pace,
+                       const struct cf_keep *keep, const struct cf_channel_kept *kept, struct cf_heir *heir, struct cf_channel **ret, struct cf_error *error);
 /* Closes every descriptor and removes the folder with what is in it. */
 void cf_channel_close(struct cf_channel **channel);
+/* Removes such a folder, of whatever is in it one level deep. */
+void cf_channel_discard(const char *path);
 /* Closes the read ends, so that who still writes learns of it; the folder stays until cf_channel_close. */
 void cf_channel_hang_up(struct cf_channel *channel);
 

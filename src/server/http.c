@@ -165,7 +165,7 @@ static int start_daemon(struct cf_http *http, struct cf_error *error)
     return 0;
 }
 
-static int start(struct cf_http *http, struct cf_error *error)
+static int start(struct cf_http *http, const struct cf_listeners *from, struct cf_error *error)
 {
     const struct cf_settings *s = http->settings;
     const int64_t length_ns[CF_PHASES] = {
@@ -185,13 +185,20 @@ static int start(struct cf_http *http, struct cf_error *error)
     code = start_daemon(http, error);
     if (code < 0)
         return code;
-    code = cf_listen_open(http->loop, s, accepted, shed, http, &http->listen, error);
+    code = cf_listen_open(http->loop, s, from, accepted, shed, http, &http->listen, error);
     if (code == 0)
         snprintf(http->address, sizeof http->address, "%s", cf_listen_address(http->listen));
     return code;
 }
 
-int cf_http_start(struct event_base *loop, const struct cf_settings *settings, struct cf_counts *counts,
+void cf_http_listeners(const struct cf_http *http, struct cf_listeners *ret)
+{
+    ret->count = 0;
+    if (http->listen != NULL)
+        cf_listen_list(http->listen, ret);
+}
+
+int cf_http_start(struct event_base *loop, const struct cf_settings *settings, const struct cf_listeners *from, struct cf_counts *counts,
                   struct cf_server *server, struct cf_http **ret_http, struct cf_error *error)
 {
     struct cf_http *http = calloc(1, sizeof *http);
@@ -213,7 +220,7 @@ int cf_http_start(struct event_base *loop, const struct cf_settings *settings, s
     cf_routes_init(&http->routes);
     cf_peers_init(&http->peers);
     cf_linger_init(&http->linger, loop);
-    int code = start(http, error);
+    int code = start(http, from, error);
     if (code < 0)
         cf_http_stop(&http);
     else

@@ -1,23 +1,9 @@
 /* journal.c: records of commands beside the spool of their output. */
-#include "server/journal.h"
+#include "server/journal_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct cf_journal {
-    unsigned refs;
-    struct cf_journal_limits limits;
-    struct cf_spool *spool;
-    TAILQ_HEAD(cf_execs, cf_exec) execs;
-    uint32_t count, last_number;
-    uint64_t terminal_bytes;
-    LIST_HEAD(, cf_watch) watches;
-    struct cf_watch *writer;
-    bool held;                          /* the writer waits for cf_journal_moved */
-    bool closed;
-    struct cf_buf tombstone;
-};
 
 /* Of a running command the first bytes are kept, however much follows: its answer shows head and tail. */
 static void rescue_head(void *arg, const struct cf_piece *piece)
@@ -35,23 +21,40 @@ static void rescue_head(void *arg, const struct cf_piece *piece)
         rest.stream_at += len;
         rest.len -= (uint32_t)len;
     }
+    cf_journal_keep_head(j, e, (enum cf_stream)piece->stream);
 }
 
-struct cf_journal *cf_journal_new(const struct cf_journal_limits *limits, struct cf_spool_budget *budget)
+/* One that has a number already has a record as well. */
+struct cf_journal *cf_journal_make(const struct cf_journal_limits *limits, struct cf_spool_budget *budget, uint64_t number)
 {
     struct cf_journal *j = calloc(1, sizeof *j);
     if (j == NULL)
         return NULL;
     j->refs = 1;
     j->limits = *limits;
+    j->keep = budget->keep;
+    j->number = number != 0 ? number : cf_vault_number(cf_keep_vault(j->keep));
     TAILQ_INIT(&j->execs);
     LIST_INIT(&j->watches);
-    j->spool = cf_spool_new(limits->spool_bytes, budget, rescue_head, j);
+    j->spool = cf_spool_new(limits->spool_bytes, budget, j->number, rescue_head, j);
     if (j->spool == NULL) {
         free(j);
         return NULL;
     }
     return j;
+}
+
+struct cf_journal *cf_journal_new(const struct cf_journal_limits *limits, struct cf_spool_budget *budget)
+{
+    struct cf_journal *j = cf_journal_make(limits, budget, 0);
+    if (j != NULL)
+        cf_journal_keep(j);
+    return j;
+}
+
+uint64_t cf_journal_number(const struct cf_journal *j)
+{
+    return j->number;
 }
 
 struct cf_journal *cf_journal_ref(struct cf_journal *j)
@@ -70,6 +73,7 @@ void cf_journal_forget(struct cf_journal *j, struct cf_exec *e)
 {
     TAILQ_REMOVE(&j->execs, e, link);
     j->count--;
+    cf_journal_keep_no_more(j, e);
     free_heads(e);
     free(e->command);
     free(e->cwd);
@@ -86,6 +90,7 @@ void cf_journal_unref(struct cf_journal **journal)
     while (!TAILQ_EMPTY(&j->execs))
         cf_journal_forget(j, TAILQ_FIRST(&j->execs));
     cf_spool_free(&j->spool);
+    cf_vault_drop(cf_keep_vault(j->keep), &j->kept);
     cf_buf_free(&j->tombstone);
     free(j);
 }
@@ -126,12 +131,15 @@ struct cf_exec *cf_journal_begin(struct cf_journal *j, const char *text, size_t 
         cf_buf_init(&e->head[i], j->limits.head_bytes + 1);
     TAILQ_INSERT_TAIL(&j->execs, e, link);
     j->count++;
+    cf_journal_keep(j);
+    cf_journal_keep_exec(j, e);
     return e;
 }
 
 void cf_journal_finish(struct cf_journal *j, struct cf_exec *e)
 {
     e->ended = true;
+    cf_journal_keep_exec(j, e);
     cf_spool_loosen(j->spool, e->number);
     cf_journal_moved(j);
     cf_journal_wake(j);
@@ -155,7 +163,7 @@ struct cf_exec *cf_journal_next(const struct cf_journal *j, const struct cf_exec
 
 /* ---- output ---- */
 
-static void count(struct cf_exec *e, bool late, enum cf_stream stream, size_t n)
+static void count(const struct cf_journal *j, struct cf_exec *e, bool late, enum cf_stream stream, size_t n)
 {
     if (late) {
         e->late_bytes += n;
@@ -163,6 +171,7 @@ static void count(struct cf_exec *e, bool late, enum cf_stream stream, size_t n)
         e->bytes += n;
         e->stream_bytes[stream] += n;
     }
+    cf_journal_keep_counts(j, e);
 }
 
 ssize_t cf_journal_splice(struct cf_journal *j, int fd, const struct cf_origin *o, size_t most, bool force)
@@ -179,7 +188,7 @@ ssize_t cf_journal_splice(struct cf_journal *j, int fd, const struct cf_origin *
     if (n <= 0)
         return n;
     if (e != NULL)
-        count(e, o->late, o->stream, (size_t)n);
+        count(j, e, o->late, o->stream, (size_t)n);
     cf_journal_wake(j);
     return n;
 }
@@ -189,6 +198,7 @@ void cf_journal_terminal(struct cf_journal *j, const char *data, size_t len)
     const struct cf_piece source = { .stream = CF_STREAM_TERMINAL, .exec_at = j->terminal_bytes, .stream_at = j->terminal_bytes };
     cf_spool_add(j->spool, &source, data, len);
     j->terminal_bytes += len;
+    cf_journal_keep(j);
     cf_journal_wake(j);
 }
 
@@ -248,6 +258,7 @@ void cf_journal_close(struct cf_journal *j, const struct cf_buf *tombstone)
         e->lost = e->ended = true;
         e->ended_mono_ns = cf_clock_now().mono_ns;
         e->session_state = "ended";
+        cf_journal_keep_exec(j, e);
     }
     j->closed = true;
     cf_journal_wake(j);

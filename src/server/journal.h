@@ -41,6 +41,8 @@ struct cf_exec {
     struct cf_error *refused;           /* owned: why it never began, though it was taken; NULL: it began, or there was no memory for this */
     const char *session_state;          /* what its end left of the session; a literal */
     char *cwd;                          /* where the shell stood then; NULL: not known */
+    uint64_t kept;                      /* its record in the vault; 0: none */
+    uint64_t heads_kept[CF_STREAMS];    /* likewise its heads */
     /* What it printed: */
     uint64_t bytes;                     /* of both streams */
     uint64_t stream_bytes[CF_STREAMS];
@@ -60,6 +62,8 @@ struct cf_journal;
 
 /* With one reference.  `limits` is copied, `budget` borrowed.  NULL: out of memory. */
 struct cf_journal *cf_journal_new(const struct cf_journal_limits *limits, struct cf_spool_budget *budget);
+/* Its name in the vault. */
+uint64_t cf_journal_number(const struct cf_journal *journal);
 struct cf_journal *cf_journal_ref(struct cf_journal *journal);
 void cf_journal_unref(struct cf_journal **journal);
 

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/packet.h"
+#include "server/keep.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +55,8 @@ static void lose(struct cf_link *link, const char *why)
     link->lost = true;
     if (link->event != NULL)
         event_del(link->event);
-    link->reports.lost(link->arg, why);
+    if (link->reports.lost != NULL)
+        link->reports.lost(link->arg, why);
 }
 
 /* The keeper never waits for the server and reads whenever it is not at work, so to wait for room here bounds what
@@ -64,7 +66,8 @@ static void send_packet(struct cf_link *link, const void *packet, size_t len, co
     while (!link->lost && cf_packet_send(link->fd, packet, len, fds, fd_count) < 0) {
         struct pollfd p = { .fd = link->fd, .events = POLLOUT };
         if (errno == EPIPE || errno == ECONNRESET) {
-            event_active(link->event, EV_READ, 0);      /* it may have said what became of the sessions before it went */
+            if (link->event != NULL)
+                event_active(link->event, EV_READ, 0);  /* it may have said what became of the sessions before it went */
             return;
         }
         if (errno != EAGAIN || poll(&p, 1, SEND_TIMEOUT_MS) == 0)
@@ -83,19 +86,23 @@ static void dispatch(struct cf_link *link, const union report *r)
     }
 }
 
-/* One report.  Returns 1, 0 when there is none, -1 when the keeper is gone or a packet is not of its form. */
-static int receive(struct cf_link *link, union report *ret)
+static void close_all(int *fds, size_t count)
 {
-    int fds[CF_WIRE_FDS_MAX];
-    size_t fd_count = 0;
-    ssize_t n = cf_packet_recv(link->fd, ret, sizeof *ret, fds, CF_WIRE_FDS_MAX, &fd_count);
-    for (size_t i = 0; i < fd_count; i++)
+    for (size_t i = 0; i < count; i++)
         cf_fd_close(&fds[i]);
+}
+
+/* One report, and its descriptors, which are the caller's.  Returns 1, 0 when there is none, -1 when the keeper is gone or a packet is not of its form. */
+static int receive(struct cf_link *link, union report *ret, int *fds, size_t *ret_count)
+{
+    *ret_count = 0;
+    ssize_t n = cf_packet_recv(link->fd, ret, sizeof *ret, fds, CF_WIRE_FDS_MAX, ret_count);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
-    if (n < (ssize_t)sizeof ret->type || !size_fits(ret->type, (size_t)n))
-        return -1;
-    return 1;
+    if (n >= (ssize_t)sizeof ret->type && size_fits(ret->type, (size_t)n) && (*ret_count == 0 || ret->type == CF_WIRE_KEPT))
+        return 1;
+    close_all(fds, *ret_count);
+    return -1;
 }
 
 static void on_report(evutil_socket_t fd, short what, void *arg)
@@ -104,50 +111,99 @@ static void on_report(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct cf_link *link = arg;
     union report r;
+    int fds[CF_WIRE_FDS_MAX];
+    size_t count;
     for (int i = 0; i < REPORTS_A_TURN && !link->lost; i++) {
-        int got = receive(link, &r);
+        int got = receive(link, &r, fds, &count);
         if (got == 0)
             return;
         if (got < 0) {
             lose(link, "is gone");
             return;
         }
+        close_all(fds, count);
         dispatch(link, &r);
     }
+}
+
+/* Waits for one. */
+static int await(struct cf_link *link, union report *ret, int *fds, size_t *ret_count, struct cf_error *error)
+{
+    struct pollfd p = { .fd = link->fd, .events = POLLIN };
+    int got = 0;
+    while (got == 0) {
+        if (poll(&p, 1, WELCOME_TIMEOUT_MS) != 1)
+            return cf_error_set(error, CF_E_SYSTEM, NULL, "the keeper does not answer");
+        got = receive(link, ret, fds, ret_count);
+    }
+    return got > 0 ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "the keeper is gone, or speaks another version of the wire");
+}
+
+/* HELD and KEPT come at once and before any report about a session. */
+static int inherit(struct cf_link *link, struct cf_heirs *heirs, struct cf_error *error)
+{
+    uint32_t held = 0, kept = 0;
+    int code = 0, fds[CF_WIRE_FDS_MAX];
+    heirs->servers = link->welcome.servers;
+    while (code == 0 && (held < link->welcome.held || kept < link->welcome.kept)) {
+        union report r;
+        size_t count;
+        code = await(link, &r, fds, &count, error);
+        if (code != 0)
+            break;
+        bool taken = r.type == CF_WIRE_HELD ? cf_heirs_add(heirs, &r.HELD) == 0 : r.type == CF_WIRE_KEPT && cf_heirs_add_fds(heirs, &r.KEPT, fds, count) == 0;
+        if (!taken)
+            code = cf_error_set(error, CF_E_SYSTEM, NULL, "what the keeper holds cannot be taken over");
+        held += r.type == CF_WIRE_HELD;
+        kept += (uint32_t)count;
+    }
+    cf_heirs_sort(heirs);
+    return code;
 }
 
 static int greet(struct cf_link *link, struct cf_error *error)
 {
     struct cf_wire_hello hello = { .type = CF_WIRE_HELLO, .version = CF_WIRE_VERSION };
     union report r;
+    int fds[CF_WIRE_FDS_MAX];
+    size_t count;
     if (cf_packet_send(link->fd, &hello, sizeof hello, NULL, 0) < 0)
         return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot greet the keeper: %s", strerror(errno));
-    struct pollfd p = { .fd = link->fd, .events = POLLIN };
-    if (poll(&p, 1, WELCOME_TIMEOUT_MS) != 1)
-        return cf_error_set(error, CF_E_SYSTEM, NULL, "the keeper does not answer");
-    if (receive(link, &r) != 1 || r.type != CF_WIRE_WELCOME || r.WELCOME.version != CF_WIRE_VERSION)
+    int code = await(link, &r, fds, &count, error);
+    if (code != 0)
+        return code;
+    close_all(fds, count);
+    if (r.type != CF_WIRE_WELCOME || r.WELCOME.version != CF_WIRE_VERSION)
         return cf_error_set(error, CF_E_SYSTEM, NULL, "the keeper speaks another version of the wire");
     link->welcome = r.WELCOME;
     return 0;
 }
 
-int cf_link_open(struct event_base *loop, int fd, const struct cf_link_reports *reports, void *arg,
-                 struct cf_link **ret, struct cf_error *error)
+int cf_link_open(int fd, struct cf_heirs *heirs, struct cf_link **ret, struct cf_error *error)
 {
     struct cf_link *link = calloc(1, sizeof *link);
     if (link == NULL)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
-    *link = (struct cf_link){ .fd = fd, .reports = *reports, .arg = arg };
+    *link = (struct cf_link){ .fd = fd };
     int code = cf_fd_nonblock(fd) < 0 ? cf_error_set(error, CF_E_SYSTEM, NULL, "the keeper's socket: %s", strerror(errno))
                                       : greet(link, error);
-    if (code == 0 && ((link->event = event_new(loop, fd, EV_READ | EV_PERSIST, on_report, link)) == NULL ||
-                      event_add(link->event, NULL) < 0))
-        code = cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    if (code == 0)
+        code = inherit(link, heirs, error);
     if (code != 0) {
         cf_link_close(&link);
         return code;
     }
     *ret = link;
+    return 0;
+}
+
+int cf_link_listen(struct cf_link *link, struct event_base *loop, const struct cf_link_reports *reports, void *arg, struct cf_error *error)
+{
+    link->reports = *reports;
+    link->arg = arg;
+    link->event = event_new(loop, link->fd, EV_READ | EV_PERSIST, on_report, link);
+    if (link->event == NULL || event_add(link->event, NULL) < 0)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     return 0;
 }
 
@@ -234,5 +290,30 @@ void cf_link_end(struct cf_link *link, uint64_t key, int64_t grace_ms)
 void cf_link_bye(struct cf_link *link, int64_t grace_ms)
 {
     struct cf_wire_bye packet = { .type = CF_WIRE_BYE, .grace_ms = grace_ms };
+    send_packet(link, &packet, sizeof packet, NULL, 0);
+}
+
+void cf_link_hold(struct cf_link *link, uint64_t key, const uint64_t *tags, const int *fds, uint32_t count)
+{
+    struct cf_wire_hold packet = { .type = CF_WIRE_HOLD, .key = key, .count = count };
+    memcpy(packet.tags, tags, count * sizeof *tags);
+    send_packet(link, &packet, sizeof packet, fds, count);
+}
+
+void cf_link_drop(struct cf_link *link, uint64_t key, uint64_t tag)
+{
+    struct cf_wire_drop packet = { .type = CF_WIRE_DROP, .key = key, .tag = tag };
+    send_packet(link, &packet, sizeof packet, NULL, 0);
+}
+
+void cf_link_forget(struct cf_link *link, uint64_t key)
+{
+    struct cf_wire_forget packet = { .type = CF_WIRE_FORGET, .key = key };
+    send_packet(link, &packet, sizeof packet, NULL, 0);
+}
+
+void cf_link_serving(struct cf_link *link)
+{
+    struct cf_wire_serving packet = { .type = CF_WIRE_SERVING };
     send_packet(link, &packet, sizeof packet, NULL, 0);
 }

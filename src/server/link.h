@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct cf_link;
+struct cf_heirs;
 
 /* What the keeper says; `arg` is the link's. Each report is borrowed for the call. */
 struct cf_link_reports {
@@ -21,9 +22,10 @@ struct cf_link_reports {
     void (*lost)(void *arg, const char *why);   /* the keeper is gone, or talks nonsense; nothing follows */
 };
 
-/* Takes over `fd`, sends HELLO and waits up to 10 s for WELCOME. */
-int cf_link_open(struct event_base *loop, int fd, const struct cf_link_reports *reports, void *arg,
-                 struct cf_link **ret, struct cf_error *error);
+/* Takes over `fd`, sends HELLO and waits up to 10 s for WELCOME, and for what the keeper holds from an earlier server, which goes to `heirs`. */
+int cf_link_open(int fd, struct cf_heirs *heirs, struct cf_link **ret, struct cf_error *error);
+/* From now on the loop hands its reports on. 0 or CF_E_NO_MEMORY. */
+int cf_link_listen(struct cf_link *link, struct event_base *loop, const struct cf_link_reports *reports, void *arg, struct cf_error *error);
 void cf_link_close(struct cf_link **link);
 const struct cf_wire_welcome *cf_link_welcome(const struct cf_link *link);
 
@@ -54,5 +56,10 @@ void cf_link_renew(struct cf_link *link, uint64_t key, int64_t lease_ms);
 void cf_link_signal(struct cf_link *link, uint64_t key, int signo, enum cf_wire_scope scope, uint64_t since_ticks);
 void cf_link_end(struct cf_link *link, uint64_t key, int64_t grace_ms);
 void cf_link_bye(struct cf_link *link, int64_t grace_ms);
+/* `count` up to CF_WIRE_FDS_MAX; the descriptors stay the caller's. */
+void cf_link_hold(struct cf_link *link, uint64_t key, const uint64_t *tags, const int *fds, uint32_t count);
+void cf_link_drop(struct cf_link *link, uint64_t key, uint64_t tag);
+void cf_link_forget(struct cf_link *link, uint64_t key);
+void cf_link_serving(struct cf_link *link);
 
 #endif

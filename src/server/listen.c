@@ -19,7 +19,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define SOCKETS_MAX 8                   /* addresses of one host name, and the Unix socket */
 #define BACKLOG 1024
 #define ACCEPT_BATCH 64                 /* connections a wake-up; then the open ones have their turn */
 #define PAUSE_US 100000                 /* without a free descriptor: how long accepting rests */
@@ -33,7 +32,7 @@ struct listener {
 };
 
 struct cf_listen {
-    struct listener sockets[SOCKETS_MAX];
+    struct listener sockets[CF_LISTEN_MAX];
     unsigned count;
     struct event *resume;               /* ends a pause */
     int reserve_fd;                     /* given up to accept and close one connection when no other is free */
@@ -199,7 +198,7 @@ static int open_tcp(struct cf_listen *l, struct event_base *loop, const struct c
                             gai_strerror(fault));
     in_port_t port = (in_port_t)s->port;
     int code = 0;
-    for (const struct addrinfo *at = found; at && l->count + 1 < SOCKETS_MAX; at = at->ai_next) {
+    for (const struct addrinfo *at = found; at && l->count + 1 < CF_LISTEN_MAX; at = at->ai_next) {
         code = open_one(l, loop, s, at, !found->ai_next, &port, error);
         /* One address of a name may be missing on this machine (::1 without IPv6), not all of them. */
         if (code < 0 && code != CF_E_UNAVAILABLE)
@@ -229,10 +228,19 @@ static int clear_stale(const struct sockaddr_un *address, struct cf_error *error
     return 0;
 }
 
+static void remember_file(struct cf_listen *l, const char *path)
+{
+    struct stat st;
+    memcpy(l->socket_path, path, strlen(path) + 1);
+    if (lstat(path, &st) == 0) {
+        l->socket_dev = st.st_dev;
+        l->socket_ino = st.st_ino;
+    }
+}
+
 static int open_unix(struct cf_listen *l, struct event_base *loop, const char *path, struct cf_error *error)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    struct stat st;
     if (strlen(path) >= sizeof address.sun_path)
         return cf_error_set(error, CF_E_INVALID, "socket", "the socket's path %s is longer than %zu bytes", path,
                             sizeof address.sun_path - 1);
@@ -250,15 +258,30 @@ static int open_unix(struct cf_listen *l, struct event_base *loop, const char *p
     if (add(l, loop, fd) < 0)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for a listener");
     fd = -1;
-    memcpy(l->socket_path, path, strlen(path) + 1);
-    if (lstat(path, &st) == 0) {
-        l->socket_dev = st.st_dev;
-        l->socket_ino = st.st_ino;
-    }
+    remember_file(l, path);
     return 0;
 }
 
 /* ---- all ---- */
+
+static int adopt(struct cf_listen *l, struct event_base *loop, const struct cf_settings *s, const struct cf_listeners *from, struct cf_error *error)
+{
+    int code = 0;
+    for (unsigned i = 0; i < from->count; i++) {
+        struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
+        socklen_t len = sizeof address;
+        int fd = from->fds[i];
+        if (code != 0 || add(l, loop, fd) < 0) {
+            cf_fd_close(&fd);
+            code = cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for a listener");
+        } else if (getsockname(fd, (struct sockaddr *)&address, &len) == 0 && address.ss_family == AF_UNIX) {
+            remember_file(l, s->socket);
+        } else if (!*l->address) {
+            format_address(l, (struct sockaddr *)&address, len);
+        }
+    }
+    return code;
+}
 
 /* Takes what the hard limit gives towards `connections`. */
 static void make_room(int64_t connections)
@@ -273,7 +296,7 @@ static void make_room(int64_t connections)
                (unsigned long long)limit.rlim_cur, (long long)connections);
 }
 
-int cf_listen_open(struct event_base *loop, const struct cf_settings *settings, cf_listen_accepted *accepted,
+int cf_listen_open(struct event_base *loop, const struct cf_settings *settings, const struct cf_listeners *from, cf_listen_accepted *accepted,
                    cf_listen_shed *shed, void *arg, struct cf_listen **ret_listen, struct cf_error *error)
 {
     struct cf_listen *l = calloc(1, sizeof *l);
@@ -285,9 +308,12 @@ int cf_listen_open(struct event_base *loop, const struct cf_settings *settings, 
     l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     l->resume = evtimer_new(loop, resume_all, l);
     make_room(settings->max_connections);
-    int code =
-        l->resume ? open_tcp(l, loop, settings, error) : cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
-    if (code == 0 && settings->socket[0] && strcmp(settings->socket, "none") != 0)
+    int code = l->resume ? 0 : cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    if (code == 0 && from != NULL && from->count > 0)
+        code = adopt(l, loop, settings, from, error);
+    else if (code == 0)
+        code = open_tcp(l, loop, settings, error);
+    if (code == 0 && (from == NULL || from->count == 0) && settings->socket[0] && strcmp(settings->socket, "none") != 0)
         code = open_unix(l, loop, settings->socket, error);
     if (code < 0)
         cf_listen_close(&l);
@@ -313,6 +339,13 @@ void cf_listen_close(struct cf_listen **listen)
     cf_fd_close(&l->reserve_fd);
     free(l);
     *listen = NULL;
+}
+
+void cf_listen_list(const struct cf_listen *l, struct cf_listeners *ret)
+{
+    ret->count = l->count;
+    for (unsigned i = 0; i < l->count; i++)
+        ret->fds[i] = l->sockets[i].fd;
 }
 
 const char *cf_listen_address(const struct cf_listen *listen)

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "server/http.h"
 #include "server/identity.h"
+#include "server/recover.h"
 #include "server/server.h"
 #include "server/setup.h"
 
@@ -35,11 +36,15 @@ int main(int argc, char **argv)
         perror("curfew-server: cannot hide the environment");
         return EX_OSERR;
     }
-    int status = load(&server.settings, argc, argv);
-    if (status != 0)
+    cf_log_init("server", CF_LOG_INFO);
+    bool settled;
+    int status = 0, code = cf_recover_open(&server, &settled, &error);
+    /* One that comes after another has that one's settings: a file that was changed since is for the next start of all. */
+    if (code == 0 && !settled && (status = load(&server.settings, argc, argv)) != 0)
         return status;
     cf_log_init("server", cf_setup_log_level(&server.settings));
-    int code = cf_setup(&server, environ, &error);
+    if (code == 0)
+        code = cf_setup(&server, environ, &error);
     if (code == 0) {
         cf_setup_banner(&server);
         event_base_dispatch(server.loop);

@@ -207,24 +207,59 @@ static int open_pair(struct cf_pty *p)
     return settle_owner(p) < 0 ? -1 : settle_modes(p);
 }
 
-int cf_pty_open(struct event_base *loop, const struct cf_pty_options *options, struct cf_pty **ret, struct cf_error *error)
+static int open_events(struct cf_pty *p, struct event_base *loop, struct cf_error *error)
+{
+    p->readable = event_new(loop, p->master_fd, EV_READ | EV_PERSIST, on_readable, p);
+    p->writable = event_new(loop, p->master_fd, EV_WRITE | EV_PERSIST, on_writable, p);
+    if (p->readable == NULL || p->writable == NULL)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    (void)event_priority_set(p->readable, CF_PRIORITY_OUTPUT);
+    return 0;
+}
+
+static struct cf_pty *new(const struct cf_pty_options *options, int master_fd)
 {
     struct cf_pty *p = calloc(1, sizeof *p);
     if (p == NULL)
-        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
-    *p = (struct cf_pty){ .options = *options, .master_fd = -1, .slave_fd = -1 };
+        return NULL;
+    *p = (struct cf_pty){ .options = *options, .master_fd = master_fd, .slave_fd = -1 };
     cf_buf_init(&p->queue, 2 * options->queue_max);
+    return p;
+}
+
+int cf_pty_open(struct event_base *loop, const struct cf_pty_options *options, struct cf_pty **ret, struct cf_error *error)
+{
+    struct cf_pty *p = new(options, -1);
+    if (p == NULL)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     int code = open_pair(p) == 0 ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "cannot open a terminal: %s", strerror(errno));
-    if (code == 0 && ((p->readable = event_new(loop, p->master_fd, EV_READ | EV_PERSIST, on_readable, p)) == NULL ||
-                      (p->writable = event_new(loop, p->master_fd, EV_WRITE | EV_PERSIST, on_writable, p)) == NULL))
-        code = cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
-    if (p->readable != NULL)
-        (void)event_priority_set(p->readable, CF_PRIORITY_OUTPUT);
+    if (code == 0)
+        code = open_events(p, loop, error);
     if (code != 0)
         cf_pty_free(&p);
     else
         *ret = p;
     return code;
+}
+
+int cf_pty_restore(struct event_base *loop, const struct cf_pty_options *options, int master_fd, struct cf_pty **ret, struct cf_error *error)
+{
+    struct cf_pty *p = new(options, master_fd);
+    if (p == NULL) {
+        cf_fd_close(&master_fd);
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    }
+    int code = open_events(p, loop, error);
+    if (code != 0)
+        cf_pty_free(&p);
+    else
+        *ret = p;
+    return code;
+}
+
+int cf_pty_master_fd(const struct cf_pty *p)
+{
+    return p->master_fd;
 }
 
 int cf_pty_begin(struct cf_pty *p, const struct cf_pty_events *events, void *arg, struct cf_error *error)

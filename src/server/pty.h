@@ -33,6 +33,9 @@ struct cf_pty_options {
 /* Opens a pair: mode 0620 for the group tty, else 0600; UTF-8, and Ctrl-C, Ctrl-Z and the like as a login has them.
  * 0, CF_E_SYSTEM with the system's reason, or CF_E_NO_MEMORY. */
 int cf_pty_open(struct event_base *loop, const struct cf_pty_options *options, struct cf_pty **ret, struct cf_error *error);
+/* One that an earlier server had opened, by its own end, which it takes over; cf_pty_begin follows. */
+int cf_pty_restore(struct event_base *loop, const struct cf_pty_options *options, int master_fd, struct cf_pty **ret, struct cf_error *error);
+int cf_pty_master_fd(const struct cf_pty *pty);     /* borrowed */
 /* Closes it.  Whoever has it as controlling terminal gets SIGHUP.  NULL is fine. */
 void cf_pty_free(struct cf_pty **pty);
 

@@ -4,6 +4,7 @@
 
 #include "base/settings.h"
 #include "core/core.h"
+#include "server/keep.h"
 #include "server/metrics.h"
 #include "server/shell.h"
 
@@ -22,6 +23,10 @@ struct cf_server {
     struct cf_settings settings;        /* rows that change at run time are changed here, by sweep.c only */
     struct cf_core *core;
     struct cf_link *link;
+    struct cf_keep keep;                /* what outlives the server */
+    struct cf_heirs heirs;              /* what an earlier one left, while it is taken over */
+    cf_vault_ref kept;                  /* its settings in the vault */
+    bool sweep_stopped;                 /* the earlier one did not sweep */
     struct cf_http *http;
     struct cf_shell_host host;
     struct cf_shells *shells;

@@ -61,6 +61,7 @@ int cf_sessions_reserve(struct cf_sessions *all, uint32_t slot)
 void cf_sessions_remove(struct cf_sessions *all, struct session *s)
 {
     all->by_slot[(uint32_t)s->handle] = NULL;
+    cf_vault_drop(cf_keep_vault(all->server->host.keep), &s->kept);
     while (s->waiters != NULL) {
         struct waiter *w = s->waiters;
         s->waiters = w->next;
@@ -72,6 +73,15 @@ void cf_sessions_remove(struct cf_sessions *all, struct session *s)
     free(s->cwd);
     json_decref(s->env);
     free(s);
+}
+
+int cf_sessions_touch(struct cf_sessions *all, cf_handle handle, int64_t now_ns, enum cf_touch cause)
+{
+    struct session *s = cf_sessions_get(all, handle);
+    int code = cf_core_touch(all->server->core, handle, now_ns, cause);
+    if (code == 0 && s != NULL)
+        cf_session_keep_touch(s, now_ns, cause == CF_TOUCH_COMMAND || cause == CF_TOUCH_INPUT);
+    return code;
 }
 
 int cf_sessions_find(struct cf_sessions *all, const char *id, struct cf_now now, cf_handle *ret_handle,
@@ -99,13 +109,15 @@ static const char *state_after(const struct session *s, const struct cf_exec_res
     return cf_core_get(s->all->server->core, s->handle, 0, &row) ? cf_state_name(row.state) : cf_state_name(CF_STATE_ACTIVE);
 }
 
-static void on_exec_done(void *arg, const struct cf_exec_result *result)
+void cf_sessions_on_exec_done(void *arg, const struct cf_exec_result *result)
 {
     struct session *s = arg;
     struct cf_exec *e = result->exec;
     cf_exec_done *done = s->exec.done;
     s->exec.done = NULL;
-    cf_core_busy(s->all->server->core, s->handle, false, cf_clock_now().mono_ns);
+    int64_t now_ns = cf_clock_now().mono_ns;
+    cf_core_busy(s->all->server->core, s->handle, false, now_ns);
+    cf_session_keep_touch(s, now_ns, false);
     if (e->timed_out)
         cf_core_counts(s->all->server->core)->execs_timed_out++;
     cf_metrics_observe(&s->all->server->metrics, CF_HISTOGRAM_exec_duration, e->ended_mono_ns - e->started_mono_ns);
@@ -136,13 +148,13 @@ int cf_sessions_exec(struct cf_sessions *all, cf_handle handle, const struct cf_
     struct cf_shell *shell = cf_sessions_shell(all, handle, error);
     if (shell == NULL)
         return error->code;
-    int code = cf_shell_exec(shell, spec, now, on_exec_done, s, ret_exec, error);
+    int code = cf_shell_exec(shell, spec, now, cf_sessions_on_exec_done, s, ret_exec, error);
     if (code != 0)
         return code;
     s->exec = events != NULL ? *events : (struct cf_exec_events){ 0 };
     s->exec_arg = arg;
     cf_core_counts(all->server->core)->execs_started++;
-    (void)cf_core_touch(all->server->core, handle, now.mono_ns, CF_TOUCH_COMMAND);
+    (void)cf_sessions_touch(all, handle, now.mono_ns, CF_TOUCH_COMMAND);
     cf_core_busy(all->server->core, handle, true, now.mono_ns);
     return 0;
 }

@@ -32,6 +32,9 @@ typedef void cf_created(void *arg, cf_handle handle, const struct cf_error *erro
 void cf_sessions_create(struct cf_sessions *sessions, const struct cf_create *what, struct cf_now now,
                         cf_created *created, void *arg);
 
+/* It was used now: as cf_core_touch, and the next server knows it, too. */
+int cf_sessions_touch(struct cf_sessions *sessions, cf_handle handle, int64_t now_ns, enum cf_touch cause);
+
 /* Looks a session up.  0; CF_E_NOT_FOUND; or CF_E_GONE with *ret_tomb (borrowed). */
 int cf_sessions_find(struct cf_sessions *sessions, const char *id, struct cf_now now, cf_handle *ret_handle,
                      const struct cf_tomb **ret_tomb, struct cf_error *error);
@@ -70,6 +73,9 @@ int cf_sessions_wait(struct cf_sessions *sessions, cf_handle handle, cf_gone *go
 unsigned cf_sessions_parked(const struct cf_sessions *sessions);
 /* Ends all, and refuses what waits to be created. */
 void cf_sessions_end_all(struct cf_sessions *sessions, enum cf_reason reason, const char *evidence, int64_t grace_ns);
+
+/* Nothing more will be printed: whoever still reads learns why. */
+void cf_sessions_close_journal(struct cf_journal *journal, const struct cf_tomb *tomb);
 
 /* Writes the session as the API shows it.  False when the handle is gone. */
 bool cf_sessions_json(struct cf_sessions *sessions, cf_handle handle, struct cf_now now, struct cf_jsonw *w,

@@ -124,6 +124,7 @@ static void become_active(struct session *s)
     }
     s->started = true;
     cf_core_started(s->all->server->core, s->handle, now.mono_ns);
+    cf_session_keep(s);
     cf_metrics_observe(&s->all->server->metrics, CF_HISTOGRAM_create_duration, now.mono_ns - s->asked_ns);
     if (cf_core_get(s->all->server->core, s->handle, now.mono_ns, &row))
         cf_log(CF_LOG_INFO, "session %s started (pid %d, %s)", row.id, cf_shell_pid(s->shell),
@@ -157,6 +158,7 @@ static void on_prepared(struct cf_shell *shell, void *arg, int exit_code)
     free(s->setup);
     s->setup = NULL;
     cf_fd_close(&s->cwd_fd);
+    cf_session_keep(s);
     if (code != 0 && s->started)
         cf_sessions_on_failed(shell, s, &why);
     else if (code != 0)
@@ -189,6 +191,16 @@ const struct cf_shell_events *cf_sessions_events(void)
     return &events;
 }
 
+/* The next server learns whose it is. */
+static int take_shell(struct session *s, int code)
+{
+    if (code == 0) {
+        cf_shell_belongs(s->shell, s->number);
+        cf_session_keep(s);
+    }
+    return code;
+}
+
 /* A shell with a terminal is made for its session: what the session wants of it, it reads at its start. */
 static int start_terminal(struct session *s, const struct cf_create *what, struct cf_error *error)
 {
@@ -198,7 +210,7 @@ static int start_terminal(struct session *s, const struct cf_create *what, struc
     int code = json_object_size(what->env) > 0 ? make_setup(s, what, error) : 0;
     const struct cf_terminal terminal = { .cols = what->cols, .rows = what->rows, .setup = s->setup };
     if (code == 0)
-        code = cf_shells_start(s->all->shells, s->cwd_fd, &terminal, cf_sessions_events(), s, &s->shell, error);
+        code = take_shell(s, cf_shells_start(s->all->shells, s->cwd_fd, &terminal, cf_sessions_events(), s, &s->shell, error));
     free(s->setup);
     s->setup = NULL;
     if (code == 0 && cf_sessions_open_terminal(s, error) != 0)
@@ -224,11 +236,12 @@ int cf_sessions_give_shell(struct session *s, const struct cf_create *what, stru
     if (s->warm || s->has_env)
         code = make_setup(s, what, error);
     if (!s->warm && code == 0)
-        return cf_shells_start(s->all->shells, s->cwd_fd, NULL, cf_sessions_events(), s, &s->shell, error);
+        return take_shell(s, cf_shells_start(s->all->shells, s->cwd_fd, NULL, cf_sessions_events(), s, &s->shell, error));
     if (!s->warm)
         return code;
     s->shell = shell;
     cf_shell_adopt(shell, cf_sessions_events(), s);
+    (void)take_shell(s, 0);
     if (code != 0)
         fail_start(s, error);           /* the shell is this session's already: it ends with it */
     else
@@ -273,6 +286,8 @@ static int admit(struct cf_sessions *all, const struct cf_create *what, struct c
     s->created_arg = arg;
     cf_handle handle = s->handle;
     keep_for_restart(s, what);
+    s->number = cf_vault_number(cf_keep_vault(all->server->host.keep));
+    cf_session_keep(s);
     code = cf_sessions_give_shell(s, what, error);
     if (code != 0) {
         cf_core_counts(all->server->core)->sessions_failed++;

@@ -24,6 +24,7 @@ void cf_sessions_end(struct cf_sessions *all, cf_handle handle, enum cf_reason r
         s->idle_for_ns = now.mono_ns - row.last_used_ns;
         s->end_since_ns = now.mono_ns;
         snprintf(s->evidence, sizeof s->evidence, "%s", evidence);
+        cf_session_keep(s);
         cf_log(CF_LOG_INFO, "session %s ends: %s (%s)", row.id, cf_reason_name(reason), evidence);
     }
     if (s->shell != NULL)
@@ -136,8 +137,7 @@ static void measure(const struct session *s, const struct cf_wire_ended *report)
         cf_metrics_observe(metrics, CF_HISTOGRAM_exec_duration, now_ns - running->started_mono_ns);
 }
 
-/* Whoever still reads of it learns that nothing more will come, and why. */
-static void close_journal(struct session *s, const struct cf_tomb *tomb)
+void cf_sessions_close_journal(struct cf_journal *journal, const struct cf_tomb *tomb)
 {
     struct cf_buf text;
     struct cf_jsonw w;
@@ -147,10 +147,8 @@ static void close_journal(struct session *s, const struct cf_tomb *tomb)
         cf_tomb_json(tomb, &w, NULL);
     if (text.failed)
         cf_buf_reset(&text);
-    cf_journal_close(cf_shell_journal(s->shell), &text);
+    cf_journal_close(journal, &text);
     cf_buf_free(&text);
-    if (tomb != NULL)
-        cf_archive_add(s->all->server->archive, tomb->id, cf_shell_journal(s->shell), tomb->ended_mono_ns);
 }
 
 /* Only now is it ended. */
@@ -170,7 +168,9 @@ void cf_sessions_gone(struct session *s, const struct cf_wire_ended *report)
         tomb = bury(s, &row, report);
     else
         cf_core_counts(core)->sessions_failed++;
-    close_journal(s, tomb);
+    cf_sessions_close_journal(cf_shell_journal(s->shell), tomb);
+    if (tomb != NULL)
+        cf_archive_add(all->server->archive, tomb->id, cf_shell_journal(s->shell), tomb->ended_mono_ns);
     cf_core_gone(core, s->handle);
     if (s->exec.done != NULL)
         s->exec.lost(s->exec_arg, tomb);

@@ -2,6 +2,7 @@
 #ifndef CURFEW_SERVER_SESSIONS_PRIVATE_H
 #define CURFEW_SERVER_SESSIONS_PRIVATE_H
 
+#include "server/keep.h"
 #include "server/sessions.h"
 
 struct waiter {
@@ -43,6 +44,9 @@ struct session {
     int64_t idle_for_ns;
     int64_t end_since_ns;
     struct waiter *waiters;
+    /* For the next server: */
+    uint64_t number;                    /* its name in the vault */
+    cf_vault_ref kept;
 };
 
 struct parked {
@@ -63,6 +67,10 @@ struct cf_sessions {
 };
 
 struct session *cf_sessions_get(const struct cf_sessions *all, cf_handle handle);
+/* Writes down how it is, for the next server. */
+void cf_session_keep(struct session *s);
+/* It was used now, and whether that counts as a message. */
+void cf_session_keep_touch(const struct session *s, int64_t now_ns, bool message);
 /* Makes room for a slot.  0 or -1: out of memory. */
 int cf_sessions_reserve(struct cf_sessions *all, uint32_t slot);
 void cf_sessions_remove(struct cf_sessions *all, struct session *s);
@@ -83,6 +91,10 @@ bool cf_sessions_restart(struct session *s, const char *why);
 /* Nothing is left of any shell of it. */
 void cf_sessions_gone(struct session *s, const struct cf_wire_ended *report);
 
+/* Events of a shell that another has replaced. */
+const struct cf_shell_events *cf_sessions_old_events(void);
+/* Makes the text that a shell is set up with once more. */
+void cf_sessions_on_exec_done(void *arg, const struct cf_exec_result *result);
 void cf_sessions_on_left(struct cf_shell *shell, void *arg, int wait_status);
 void cf_sessions_on_ended(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report);
 void cf_sessions_on_failed(struct cf_shell *shell, void *arg, const struct cf_error *why);

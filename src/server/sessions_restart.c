@@ -28,9 +28,14 @@ static void on_old_failed(struct cf_shell *shell, void *arg, const struct cf_err
     (void)why;                          /* it is being ended */
 }
 
-bool cf_sessions_restart(struct session *s, const char *why)
+const struct cf_shell_events *cf_sessions_old_events(void)
 {
     static const struct cf_shell_events events = { .ended = on_old_ended, .failed = on_old_failed };
+    return &events;
+}
+
+bool cf_sessions_restart(struct session *s, const char *why)
+{
     struct cf_shell *old = s->shell;
     struct cf_session row;
     struct cf_error error;
@@ -47,9 +52,10 @@ bool cf_sessions_restart(struct session *s, const char *why)
     }
     cf_log(CF_LOG_INFO, "session %s: %s; a fresh one takes its place", row.id, why);
     cf_shell_succeed(s->shell, old);
-    cf_shell_adopt(old, &events, s);
+    cf_shell_adopt(old, cf_sessions_old_events(), s);
     s->old_shells++;
     cf_shell_end(old, s->all->server->settings.grace);
+    cf_session_keep(s);
     cf_sessions_on_room(s->shell, s);   /* what waited for the old one is not for this */
     return true;
 }

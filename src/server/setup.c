@@ -10,6 +10,7 @@
 #include "server/pace.h"
 #include "server/pool.h"
 #include "server/priority.h"
+#include "server/recover.h"
 #include "server/sessions.h"
 #include "server/shells.h"
 #include "server/shutdown.h"
@@ -61,6 +62,7 @@ static void on_ended(void *arg, const struct cf_wire_ended *report)
 {
     struct cf_server *server = arg;
     cf_shells_on_ended(server->shells, report);
+    cf_link_forget(server->link, report->key);          /* what became of it is in the vault */
 }
 
 /* A keeper that was told to hurry ends everything, reports it and hangs up: then all that is left is to answer. */
@@ -89,7 +91,7 @@ static int open_core(struct cf_server *server, struct cf_error *error)
         return cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
     struct cf_core_options options = { .limits = limits, .policies = policies, .kinds = CF_KINDS, .seed = seed };
     server->core = cf_core_new(&options);
-    server->tombs = cf_tombs_new((size_t)s->tombstones, s->tombstone_retention);
+    server->tombs = cf_tombs_new((size_t)s->tombstones, s->tombstone_retention, &server->keep);
     if (server->core == NULL || server->tombs == NULL)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     return 0;
@@ -157,7 +159,8 @@ static int open_host(struct cf_server *server, char *const *environment, struct 
         .uid = identity.uid, .gid = identity.gid, .args = { .fd = -1 }, .locale = identity.locale,
         .limits = { .spool_bytes = (uint64_t)s->spool_bytes, .execs_kept = (uint32_t)s->execs_kept,
                     .retention_ns = s->exec_retention, .head_bytes = (size_t)(s->max_output_bytes - s->max_output_bytes / 2) },
-        .scratch = malloc(SCRATCH_BYTES), .scratch_bytes = SCRATCH_BYTES, .pace = cf_pace_new(server->loop), .budget = { .max_bytes = (uint64_t)s->spool_total_bytes },
+        .scratch = malloc(SCRATCH_BYTES), .scratch_bytes = SCRATCH_BYTES, .pace = cf_pace_new(server->loop), .budget = { .max_bytes = (uint64_t)s->spool_total_bytes, .keep = &server->keep },
+        .keep = &server->keep,
     };
     if (identity.uid != geteuid())
         open_way(&server->settings, &identity);
@@ -219,17 +222,23 @@ static int open_sessions(struct cf_server *server, struct cf_error *error)
     return 0;
 }
 
-static int open_link(struct cf_server *server, struct cf_error *error)
+/* Only now: what they say is about sessions that are there. */
+static int listen_to_keeper(struct cf_server *server, struct cf_error *error)
 {
     static const struct cf_link_reports reports = { .spawned = on_spawned, .signaled = on_signaled, .left = on_left,
                                                     .ended = on_ended, .lost = on_lost };
-    int code = cf_link_open(server->loop, CF_WIRE_SERVER_FD, &reports, server, &server->link, error);
-    if (code == 0) {
-        server->host.link = server->link;
-        if (cf_link_welcome(server->link)->swept > 0)
-            cf_log(CF_LOG_WARNING, "%u processes of an earlier keeper were found and killed",
-                   cf_link_welcome(server->link)->swept);
-    }
+    if (cf_link_welcome(server->link)->swept > 0 && server->heirs.servers == 0)
+        cf_log(CF_LOG_WARNING, "%u processes of an earlier keeper were found and killed", cf_link_welcome(server->link)->swept);
+    return cf_link_listen(server->link, server->loop, &reports, server, error);
+}
+
+static int open_edge(struct cf_server *server, struct cf_error *error)
+{
+    struct cf_listeners from;
+    cf_recover_listeners(server, &from);
+    int code = cf_http_start(server->loop, &server->settings, &from, cf_core_counts(server->core), server, &server->http, error);
+    if (code == 0)
+        cf_recover_keep_listeners(server);
     return code;
 }
 
@@ -260,19 +269,24 @@ int cf_setup(struct cf_server *server, char *const *environment, struct cf_error
         code = open_host(server, environment, error);
     if (code == 0)
         code = open_sessions(server, error);
-    if (code == 0)
-        code = open_link(server, error);
+    if (code == 0) {
+        cf_recover_sessions(server);
+        code = listen_to_keeper(server, error);
+    }
     if (code == 0)
         code = start_renewing(server, error);
     if (code == 0)
         code = cf_shutdown_prepare(server, error);
     if (code == 0)
-        code = cf_http_start(server->loop, s, cf_core_counts(server->core), server, &server->http, error);
+        code = open_edge(server, error);
     if (code != 0)
         return code;
-    if (s->auto_cleanup_enabled)
+    if (server->heirs.servers > 0 ? !server->sweep_stopped : s->auto_cleanup_enabled)
         cf_sweep_start(server->sweep);
+    cf_recover_done(server);
+    cf_recover_keep_settings(server);
     cf_pool_fill(server->pool);
+    cf_link_serving(server->link);
     return 0;
 }
 
@@ -293,6 +307,7 @@ void cf_setup_banner(const struct cf_server *server)
 
 void cf_teardown(struct cf_server *server)
 {
+    cf_recover_done(server);
     cf_http_stop(&server->http);
     cf_sweep_free(&server->sweep);
     cf_sessions_free(&server->sessions);
@@ -303,7 +318,9 @@ void cf_teardown(struct cf_server *server)
     cf_shutdown_free(server);
     if (server->renew_timer != NULL)
         event_free(server->renew_timer);
+    server->keep.link = NULL;
     cf_link_close(&server->link);
+    cf_vault_free(&server->keep.vault);
     cf_tombs_free(&server->tombs);
     cf_core_free(&server->core);
     cf_fd_close(&server->host.args.fd);

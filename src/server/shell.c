@@ -91,7 +91,7 @@ static void become_ready(struct cf_shell *s)
 }
 
 /* What does not have the token in it was written by a command that opened the FIFO itself. */
-static void on_status_text(struct cf_shell *s, const char *text)
+void cf_shell_on_status_text(struct cf_shell *s, const char *text)
 {
     struct cf_driver_status status;
     size_t token_len = strlen(s->token);
@@ -110,15 +110,29 @@ static void on_status_text(struct cf_shell *s, const char *text)
     cf_shell_run_on_status(s, &status);
 }
 
+static void clear(struct cf_vault_hand *hand, size_t len)
+{
+    memset(hand->bytes, 0, len);
+    hand->len = 0;
+    hand->key = 0;
+}
+
 static void on_status(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct cf_shell *s = arg;
-    char text[2 * CF_STATUS_MAX];
+    char own[2 * CF_STATUS_MAX], *text = own;
+    struct cf_vault_hand *hand = cf_vault_hand(cf_keep_vault(s->host->keep));
     size_t len = s->status.len;
+    if (hand != NULL) {                 /* what is read is in no pipe any more: it goes to where the next server finds it */
+        hand->key = s->key;
+        text = hand->bytes;
+    }
     if (len > 0)
         memcpy(text, s->status.data, len);
     ssize_t n = read(fd, text + len, CF_STATUS_MAX);
+    if (hand != NULL && n <= 0)
+        clear(hand, len);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
@@ -126,12 +140,19 @@ static void on_status(evutil_socket_t fd, short what, void *arg)
         return;
     }
     char *at = text, *end = text + len + (size_t)n;
+    if (hand != NULL)
+        hand->len = (uint32_t)(end - text);
     cf_buf_free(&s->status);
     cf_buf_init(&s->status, CF_STATUS_MAX);
-    for (char *nul; (nul = memchr(at, '\0', (size_t)(end - at))) != NULL; at = nul + 1)
-        on_status_text(s, at);
+    for (char *nul; (nul = memchr(at, '\0', (size_t)(end - at))) != NULL; at = nul + 1) {
+        cf_shell_on_status_text(s, at);
+        cf_shell_keep(s);
+        memset(at, 0, (size_t)(nul - at));
+    }
     if (at < end)
         cf_buf_append(&s->status, at, (size_t)(end - at));
+    if (hand != NULL)
+        clear(hand, (size_t)(end - text));
     if (s->status.failed || s->status.len == CF_STATUS_MAX)
         cf_shell_fail(s, CF_E_SHELL_DIED, "the shell's driver sent a status without an end");
 }
@@ -147,6 +168,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         cf_shell_fail(s, CF_E_SHELL_DIED, "the shell does not listen");
     else
         cf_shell_run_on_timer(s);
+    cf_shell_keep(s);
 }
 
 /* FIFOs, since a command may close whatever the shell has open: the driver finds them again by their names. */
@@ -160,7 +182,7 @@ static int open_fifos(struct cf_shell *s, struct cf_error *error)
     return code;
 }
 
-static int open_events(struct cf_shell *s, struct cf_error *error)
+int cf_shell_open_events(struct cf_shell *s, struct cf_error *error)
 {
     s->status_event = event_new(s->host->loop, s->status_fd, EV_READ | EV_PERSIST, on_status, s);
     s->timer = evtimer_new(s->host->loop, on_timer, s);
@@ -201,7 +223,7 @@ int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, 
     if (code == 0)
         code = terminal != NULL ? cf_shell_terminal_make(s, terminal, error) : make_fifos(s, error);
     if (code == 0)
-        code = open_events(s, error);
+        code = cf_shell_open_events(s, error);
     if (code != 0)
         cf_shell_free(&s);
     else
@@ -221,13 +243,18 @@ int cf_shell_launch(struct cf_shell *s, uint64_t key, int cwd_fd, const struct c
     static const int32_t targets[] = { 0 };
     struct cf_link_spawn what = { .key = key, .cwd_fd = cwd_fd, .args = &s->host->args, .fds = s->theirs, .targets = targets,
                                   .fd_count = 1, .lease_ms = s->host->settings->lease / CF_NS_PER_MS };
-    int code = s->terminal.pty != NULL ? cf_shell_terminal_launch(s, &what, error) : cf_link_spawn(s->host->link, &what, error);
-    if (code != 0)
-        return code;
-    close_theirs(s);
     s->key = key;
     s->events = *events;
     s->arg = arg;
+    cf_shell_keep(s);
+    int code = s->terminal.pty != NULL ? cf_shell_terminal_launch(s, &what, error) : cf_link_spawn(s->host->link, &what, error);
+    if (code != 0) {
+        cf_vault_drop(cf_keep_vault(s->host->keep), &s->kept);
+        s->key = 0;
+        return code;
+    }
+    close_theirs(s);
+    cf_shell_give(s);
     cf_shell_arm(s, BOOT_TIMEOUT_S * CF_NS_PER_S);
     return 0;
 }
@@ -256,7 +283,9 @@ void cf_shell_free(struct cf_shell **shell)
     cf_fd_close(&s->status_fd);
     cf_shell_run_free(s);
     cf_shell_terminal_free(s);
-    cf_channel_close(&s->channel);
+    if (s->channel != NULL)
+        cf_channel_close(&s->channel);
+    cf_vault_drop(cf_keep_vault(s->host->keep), &s->kept);
     cf_buf_free(&s->status);
     free(s->cwd);
     free(s);
@@ -267,6 +296,7 @@ void cf_shell_adopt(struct cf_shell *s, const struct cf_shell_events *events, vo
 {
     s->events = *events;
     s->arg = arg;
+    cf_shell_keep(s);
 }
 
 void cf_shell_end(struct cf_shell *s, int64_t grace_ns)
@@ -274,6 +304,7 @@ void cf_shell_end(struct cf_shell *s, int64_t grace_ns)
     bool first = !s->ending;
     s->ending = true;
     evtimer_del(s->timer);
+    cf_shell_keep(s);
     if (grace_ns == 0)                  /* what is killed at once does not need to see its input closed before */
         cf_link_end(s->host->link, s->key, 0);
     if (first) {
@@ -304,6 +335,7 @@ void cf_shell_on_spawned(struct cf_shell *s, const struct cf_wire_spawned *repor
         cf_shell_fail(s, error.code, "%s", error.text);
     else
         become_ready(s);
+    cf_shell_keep(s);
 }
 
 void cf_shell_on_signaled(struct cf_shell *s, const struct cf_wire_signaled *report)
@@ -315,6 +347,7 @@ void cf_shell_on_signaled(struct cf_shell *s, const struct cf_wire_signaled *rep
         cf_shell_sync(s);
     else if (s->run.interrupted && s->signals_pending == 0)
         cf_shell_note_interrupted(s);
+    cf_shell_keep(s);
 }
 
 static int exit_code_of(int wait_status)
@@ -334,6 +367,7 @@ void cf_shell_on_left(struct cf_shell *s, const struct cf_wire_left *report)
         cf_shell_run_finish(s, exit_code_of(s->wait_status), false);
     if (!s->ending)
         s->events.left(s, s->arg, s->wait_status);
+    cf_shell_keep(s);
 }
 
 void cf_shell_on_ended(struct cf_shell *s, const struct cf_wire_ended *report)
@@ -361,6 +395,11 @@ int cf_shell_pid(const struct cf_shell *s)
     return s->pid;
 }
 
+const char *cf_shell_path(const struct cf_shell *s)
+{
+    return cf_channel_path(s->channel);
+}
+
 struct cf_journal *cf_shell_journal(const struct cf_shell *s)
 {
     return cf_channel_journal(s->channel);
@@ -370,4 +409,5 @@ void cf_shell_succeed(struct cf_shell *s, const struct cf_shell *old)
 {
     cf_channel_set_journal(s->channel, cf_channel_journal(old->channel));
     s->terminal.last_seq = old->terminal.last_seq;
+    cf_shell_keep(s);
 }

@@ -31,7 +31,10 @@ struct cf_exec_result {
 };
 
 struct cf_channel;
+struct cf_heir;
+struct cf_keep;
 struct cf_pace;
+struct cf_vault_record;
 struct cf_shell;
 
 /* What all shells of a server share; borrowed for their life. */
@@ -52,6 +55,7 @@ struct cf_shell_host {
     size_t scratch_bytes;
     struct cf_pace *pace;               /* of all output */
     struct cf_spool_budget budget;      /* of all together */
+    const struct cf_keep *keep;         /* what outlives the server; NULL: nothing */
 };
 
 struct cf_shell_events {
@@ -90,12 +94,31 @@ int cf_shell_launch(struct cf_shell *shell, uint64_t key, int cwd_fd, const stru
                     struct cf_error *error);
 /* Only when it is not with the keeper: before launch, after `ended`, or when the server is going down. */
 void cf_shell_free(struct cf_shell **shell);
+/* ---- from one server to the next (shell_kept.c) ---- */
+
+/* The session that it belongs to, by its number; 0: none yet. */
+void cf_shell_belongs(struct cf_shell *shell, uint64_t session);
+uint64_t cf_shell_session(const struct cf_shell *shell);
+/* The shell of an earlier server: its record (kind SHELL), and what the keeper holds of it.  It prints to `journal` (borrowed for the call), which
+ * cf_shell_kept_journal names.  `done` is told of a command that runs, as with cf_shell_exec.  On failure *ret is a shell with which nothing can be done but to end and free it, or NULL: out of memory. */
+uint64_t cf_shell_kept_journal(const struct cf_vault_record *record);
+/* Its folder; false when the record is none. */
+bool cf_shell_kept_path(const struct cf_vault_record *record, char *ret, size_t size);
+uint64_t cf_shell_kept_session(const struct cf_vault_record *record);
+int cf_shell_restore(const struct cf_shell_host *host, const struct cf_vault_record *record, struct cf_heir *heir, struct cf_journal *journal,
+                     const struct cf_shell_events *events, cf_exec_done *done, void *arg, struct cf_shell **ret, struct cf_error *error);
+/* What the earlier server had read of its statuses and may not have understood. */
+void cf_shell_replay(struct cf_shell *shell, char *bytes, size_t len);
+/* Goes on with what it was doing. */
+void cf_shell_resume(struct cf_shell *shell);
+
 /* Who gets its events from now on. */
 void cf_shell_adopt(struct cf_shell *shell, const struct cf_shell_events *events, void *arg);
 
 uint64_t cf_shell_key(const struct cf_shell *shell);
 uint32_t cf_shell_hold(const struct cf_shell *shell);           /* CF_HOLD_* bits */
 int cf_shell_pid(const struct cf_shell *shell);
+const char *cf_shell_path(const struct cf_shell *shell);        /* of its folder */
 struct cf_journal *cf_shell_journal(const struct cf_shell *shell);
 /* It takes the place of another, before it has run anything: goes on in its journal, and in the numbers of what was typed. */
 void cf_shell_succeed(struct cf_shell *shell, const struct cf_shell *old);

@@ -71,6 +71,13 @@ static void arm_running(struct cf_shell *s)
         cf_shell_arm(s, left > 0 ? left : 0);
 }
 
+static void keep_begun(struct cf_shell *s)
+{
+    s->run.active = s->run.written = true;
+    s->state = CF_SHELL_RUNNING;
+    cf_shell_keep(s);
+}
+
 static int begin(struct cf_shell *s, struct cf_error *error)
 {
     struct run *r = &s->run;
@@ -85,8 +92,11 @@ static int begin(struct cf_shell *s, struct cf_error *error)
         return code;
     cf_channel_begin(s->channel, r->exec->number);
     r->since_ticks = cf_shell_ticks();  /* before the shell can start anything for it */
+    keep_begun(s);                      /* the next server finds out whether it was written */
     code = s->terminal.pty != NULL ? cf_shell_terminal_exec(s, mode, error) : write_request(s, r->text, r->len, mode, error);
     if (code != 0) {
+        r->written = false;
+        s->state = CF_SHELL_READY;
         cf_channel_begin(s->channel, 0);
         return code;
     }
@@ -151,10 +161,12 @@ int cf_shell_exec(struct cf_shell *s, const struct cf_exec_spec *spec, struct cf
         if (r->exec != NULL)
             cf_journal_forget(cf_shell_journal(s), r->exec);
         cf_shell_run_free(s);
+        cf_shell_keep(s);
         return code;
     }
     r->active = true;
     *ret_exec = r->exec;
+    cf_shell_keep(s);
     return 0;
 }
 
@@ -177,6 +189,7 @@ static void finish(struct cf_shell *s, int exit_code, bool wedged, const struct 
     e->cancelled = r->cancelled;
     e->cwd = s->cwd != NULL ? strdup(s->cwd) : NULL;
     s->last_ticks = cf_shell_ticks();
+    r->doubted = false;
     struct cf_exec_result result = { .exec = e, .shell_left = s->left, .wedged = wedged, .refused = refused, .wait_status = s->wait_status };
     cf_exec_done *done = r->done;
     r->active = false;
@@ -202,20 +215,31 @@ struct cf_exec *cf_shell_running(const struct cf_shell *s)
     return s->run.active ? s->run.exec : NULL;
 }
 
-void cf_shell_sync(struct cf_shell *s)
+static void probe(struct cf_shell *s)
 {
-    struct cf_buf probe;
-    s->state = CF_SHELL_SYNCING;
-    cf_shell_arm(s, SYNC_TIMEOUT_S * CF_NS_PER_S);
-    if (s->signals_pending > 0)
-        return;                         /* on_signaled comes back here */
-    cf_buf_init(&probe, 128);
+    struct cf_buf text;
+    cf_buf_init(&text, 128);
     if (++s->probes == 0)
         s->probes = 1;
     s->probe = s->probes;
-    cf_driver_probe(&probe, s->token, s->probe);
-    (void)cf_shell_write(s, s->request_fd, &probe);
-    cf_buf_free(&probe);
+    cf_driver_probe(&text, s->token, s->probe);
+    (void)cf_shell_write(s, s->request_fd, &text);
+    cf_buf_free(&text);
+}
+
+void cf_shell_sync(struct cf_shell *s)
+{
+    s->state = CF_SHELL_SYNCING;
+    cf_shell_arm(s, SYNC_TIMEOUT_S * CF_NS_PER_S);
+    if (s->signals_pending == 0)
+        probe(s);                       /* else on_signaled comes back here */
+}
+
+/* What was being prepared for a session of an earlier server has begun, or never will. */
+void cf_shell_sync_resume(struct cf_shell *s)
+{
+    s->unprepared = s->preparing;
+    cf_shell_sync(s);
 }
 
 int cf_shell_prepare(struct cf_shell *s, const char *text, struct cf_error *error)
@@ -228,6 +252,7 @@ int cf_shell_prepare(struct cf_shell *s, const char *text, struct cf_error *erro
     s->preparing = true;
     s->state = CF_SHELL_SYNCING;
     cf_shell_arm(s, SYNC_TIMEOUT_S * CF_NS_PER_S);
+    cf_shell_keep(s);
     return 0;
 }
 
@@ -240,7 +265,7 @@ static void synced(struct cf_shell *s)
     if (s->ending || s->left)
         return;                         /* nobody is to hear of a shell that is on its way out */
     if (s->preparing) {
-        s->preparing = false;
+        s->preparing = s->unprepared = false;
         (void)cf_channel_finish(s->channel, &error);    /* it starts nothing that could hold the pair */
         s->events.prepared(s, s->arg, s->prepared_code);
         if (s->ending)
@@ -259,10 +284,33 @@ void cf_shell_run_begin(struct cf_shell *s)
         cf_shell_run_refuse(s, &error); /* a full disk, say: the shell is as before */
 }
 
+/* The driver listens, and has said nothing about what an earlier server wanted of it: that died before it wrote its request. */
+static void never_began(struct cf_shell *s)
+{
+    struct cf_error why;
+    s->probe = 0;
+    if (s->unprepared) {
+        s->unprepared = s->preparing = false;
+        s->state = CF_SHELL_READY;
+        s->events.ready(s, s->arg);
+        return;
+    }
+    cf_error_set(&why, CF_E_UNAVAILABLE, NULL, "the server was started anew before the command had begun");
+    bool interrupted = s->run.stage != STAGE_RUNNING;
+    evtimer_del(s->timer);
+    cf_shell_run_refuse(s, &why);
+    if (interrupted && !s->ending && !s->left)
+        cf_shell_sync(s);
+}
+
 void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *status)
 {
     if (s->terminal.status_hold_fd >= 0) {
         cf_shell_terminal_on_status(s, status);
+        return;
+    }
+    if (status->word == 'P' && (s->run.doubted || s->unprepared) && (unsigned long)status->number == s->probe) {
+        never_began(s);
         return;
     }
     if (status->word == 'P') {
@@ -274,7 +322,9 @@ void cf_shell_run_on_status(struct cf_shell *s, const struct cf_driver_status *s
         cf_shell_input_begun(s);
         return;
     }
-    if (s->preparing && s->probe == 0) {
+    if (s->preparing && (s->probe == 0 || s->unprepared)) {
+        s->unprepared = false;
+        s->probe = 0;
         s->prepared_code = (int)status->number;
         if (status->word == 'S')
             synced(s);
@@ -405,6 +455,19 @@ void cf_shell_cancel(struct cf_shell *s)
     else if (!r->written)
         cf_shell_run_finish(s, 128 + SIGINT, false);    /* it still waited for an earlier interrupt's end */
     else if (r->stage == STAGE_RUNNING)
+        interrupt(s);
+    cf_shell_keep(s);
+}
+
+/* The probe tells whether the driver ever had it. */
+void cf_shell_run_resume(struct cf_shell *s)
+{
+    struct run *r = &s->run;
+    r->doubted = true;
+    probe(s);
+    if (r->stage == STAGE_RUNNING && !r->cancelled)
+        arm_running(s);
+    else
         interrupt(s);
 }
 

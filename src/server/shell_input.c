@@ -11,13 +11,21 @@
 #include <string.h>
 #include <unistd.h>
 
-static void close_fds(struct input *in)
+static void close_end(const struct cf_shell *s, int *fd, enum cf_tag tag)
 {
+    if (*fd >= 0)
+        cf_keep_drop(s->host->keep, s->key, tag, 0);
+    cf_fd_close(fd);
+}
+
+static void close_fds(struct cf_shell *s)
+{
+    struct input *in = &s->run.input;
     if (in->event != NULL)
         event_free(in->event);
     in->event = NULL;
-    cf_fd_close(&in->write_fd);
-    cf_fd_close(&in->read_fd);
+    close_end(s, &in->write_fd, CF_TAG_INPUT);
+    close_end(s, &in->read_fd, CF_TAG_INPUT_END);
 }
 
 void cf_shell_input_close(struct cf_shell *s)
@@ -25,7 +33,7 @@ void cf_shell_input_close(struct cf_shell *s)
     struct input *in = &s->run.input;
     if (in->name[0] != '\0')
         cf_channel_remove(s->channel, in->name);
-    close_fds(in);
+    close_fds(s);
     cf_buf_free(&in->queue);
     in->name[0] = '\0';
 }
@@ -42,7 +50,7 @@ static void flush(struct cf_shell *s)
         if (n < 0 && errno == EAGAIN)
             break;
         if (n < 0) {
-            close_fds(in);
+            close_fds(s);
             cf_buf_reset(&in->queue);
             return;
         }
@@ -55,7 +63,7 @@ static void flush(struct cf_shell *s)
     if (in->queue.len > 0)
         event_add(in->event, NULL);
     else if (in->eof)
-        close_fds(in);
+        close_fds(s);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -86,6 +94,8 @@ int cf_shell_input_open(struct cf_shell *s, char *ret_mode, struct cf_error *err
     int code = cf_channel_make_input(s->channel, in->name, &in->write_fd, &in->read_fd, error);
     if (code != 0)
         return code;
+    const struct cf_keep_fd fds[] = { { CF_TAG_INPUT, 0, in->write_fd }, { CF_TAG_INPUT_END, 0, in->read_fd } };
+    cf_keep_hold(s->host->keep, s->key, fds, 2);
     in->event = event_new(s->host->loop, in->write_fd, EV_WRITE, on_writable, s);
     if (in->event != NULL)
         return 0;
@@ -99,8 +109,23 @@ void cf_shell_input_begun(struct cf_shell *s)
     if (s->state != CF_SHELL_RUNNING || in->begun || in->write_fd < 0)
         return;
     in->begun = true;
-    cf_fd_close(&in->read_fd);
+    close_end(s, &in->read_fd, CF_TAG_INPUT_END);
     flush(s);
+}
+
+int cf_shell_input_restore(struct cf_shell *s, int write_fd, int read_fd)
+{
+    struct input *in = &s->run.input;
+    in->write_fd = write_fd;
+    in->read_fd = read_fd;
+    if (write_fd < 0)
+        return 0;
+    in->event = event_new(s->host->loop, write_fd, EV_WRITE, on_writable, s);
+    if (in->event == NULL)
+        return -1;
+    if (in->begun)
+        flush(s);
+    return 0;
 }
 
 /* The end of input is what a terminal has for it: a key, typed with the text or not at all. */
@@ -172,5 +197,6 @@ int cf_shell_input(struct cf_shell *s, const struct cf_input *input, bool *ret_r
     if (input->seq != 0)
         in->last_seq = input->seq;
     *ret_open = is_open(&s->run);
+    cf_shell_keep(s);
     return 0;
 }

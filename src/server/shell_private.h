@@ -4,6 +4,7 @@
 
 #include "server/channel.h"
 #include "server/driver.h"
+#include "server/keep.h"
 #include "server/pty.h"
 #include "server/shell.h"
 
@@ -28,6 +29,7 @@ struct input {
 struct run {
     bool active;                        /* a command was taken and its result not given yet */
     bool written;                       /* the driver has it */
+    bool doubted;                       /* by the word of an earlier server, which may have died before it was */
     bool timed_out, cancelled;
     bool interrupted;                   /* a SIGINT was sent for it */
     enum stage stage;
@@ -93,8 +95,20 @@ struct cf_shell {
     unsigned probe;                     /* number of the last probe; 0: none is out */
     unsigned probes;
     bool preparing;                     /* cf_shell_prepare's text is running */
+    bool unprepared;                    /* by the word of an earlier server, likewise */
     int prepared_code;
+    cf_vault_ref kept;                  /* its record in the vault */
+    uint64_t session;
 };
+
+/* Writes down how it is, for the next server. */
+void cf_shell_keep(struct cf_shell *s);
+/* Its descriptors, but for the channel's, are in the keeper's hand as well. */
+void cf_shell_give(const struct cf_shell *s);
+/* Its status, and its timer. */
+int cf_shell_open_events(struct cf_shell *s, struct cf_error *error);
+/* One text of those that end in NUL. */
+void cf_shell_on_status_text(struct cf_shell *s, const char *text);
 
 /* Tells the owner, once, that this shell cannot go on. */
 void cf_shell_fail(struct cf_shell *s, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -116,7 +130,13 @@ void cf_shell_run_finish(struct cf_shell *s, int exit_code, bool wedged);
 void cf_shell_run_refuse(struct cf_shell *s, const struct cf_error *why);
 /* After an interrupt: asks the driver whether it listens, as soon as no signal is under way any more. */
 void cf_shell_sync(struct cf_shell *s);
+void cf_shell_sync_resume(struct cf_shell *s);
 void cf_shell_run_free(struct cf_shell *s);
+/* Goes on with a command of an earlier server. */
+void cf_shell_run_resume(struct cf_shell *s);
+void cf_shell_terminal_resume(struct cf_shell *s);
+int cf_shell_terminal_restore(struct cf_shell *s, int master_fd, struct cf_error *error);
+int cf_shell_input_restore(struct cf_shell *s, int write_fd, int read_fd);
 
 /* Now, in the unit of field 22 of /proc/PID/stat. */
 uint64_t cf_shell_ticks(void);

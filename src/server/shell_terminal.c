@@ -27,13 +27,25 @@ static const struct cf_pty_events events = { .output = on_output, .written = on_
 
 /* ---- making ---- */
 
-static int open_pty(struct cf_shell *s, struct cf_error *error)
+static struct cf_pty_options pty_options(const struct cf_shell *s)
 {
-    const struct cf_pty_options options = {
+    return (struct cf_pty_options){
         .cols = s->terminal.cols, .rows = s->terminal.rows, .uid = s->host->uid, .gid = s->host->gid,
         .queue_max = (size_t)s->host->settings->max_input_bytes, .scratch = s->host->scratch, .scratch_bytes = s->host->scratch_bytes
     };
+}
+
+static int open_pty(struct cf_shell *s, struct cf_error *error)
+{
+    const struct cf_pty_options options = pty_options(s);
     return cf_pty_open(s->host->loop, &options, &s->terminal.pty, error);
+}
+
+int cf_shell_terminal_restore(struct cf_shell *s, int master_fd, struct cf_error *error)
+{
+    const struct cf_pty_options options = pty_options(s);
+    int code = cf_pty_restore(s->host->loop, &options, master_fd, &s->terminal.pty, error);
+    return code != 0 ? code : cf_pty_begin(s->terminal.pty, &events, s, error);
 }
 
 /* What the shell reads before its first prompt: in memory without a name, since it may be long and holds the token. */
@@ -192,6 +204,7 @@ int cf_shell_resize(struct cf_shell *s, unsigned cols, unsigned rows, struct cf_
     if (code == 0) {
         s->terminal.cols = cols;
         s->terminal.rows = rows;
+        cf_shell_keep(s);
     }
     return code;
 }

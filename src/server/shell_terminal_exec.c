@@ -79,6 +79,20 @@ static void arm(struct cf_shell *s, bool again)
         cf_shell_arm(s, left > 0 ? left : 0);
 }
 
+/* The shell may wait for an answer that an earlier server had not given: one more does no harm, since it has a number. */
+void cf_shell_terminal_resume(struct cf_shell *s)
+{
+    struct run *r = &s->run;
+    if (r->begun || r->answering)
+        answer(s, r->request, !r->cancelled);
+    r->begun = r->begun || (r->answering && !r->cancelled);
+    r->answering = false;
+    if (r->begun && r->stage != STAGE_RUNNING)
+        r->until_ns = cf_clock_now().mono_ns + s->host->settings->exec_kill_grace;
+    nudge(s, true);
+    arm(s, true);
+}
+
 int cf_shell_terminal_exec(struct cf_shell *s, char mode, struct cf_error *error)
 {
     static const char none[] = "-", file[] = "s";

@@ -9,8 +9,10 @@
 #include "server/channel.h"
 #include "server/priority.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 /* Ended shells that wait to be freed; a loop that never rests frees further ones at once. */
@@ -168,6 +170,63 @@ int cf_shells_start(struct cf_shells *t, int cwd_fd, const struct cf_terminal *t
     *shell = NULL;
     tidy_later(t);
     return 0;
+}
+
+int cf_shells_adopt(struct cf_shells *t, struct cf_shell *shell)
+{
+    uint32_t slot = slot_of(cf_shell_key(shell));
+    while (slot >= t->slot_count)
+        if (grow(t) < 0)
+            return -1;
+    if (t->slots[slot] != NULL)
+        return -1;
+    for (uint32_t i = 0; i < t->free_count; i++)
+        if (t->free_slots[i] == slot) {
+            t->free_slots[i] = t->free_slots[--t->free_count];
+            break;
+        }
+    t->slots[slot] = shell;
+    cf_shells_pass(t, cf_shell_key(shell));
+    return 0;
+}
+
+void cf_shells_pass(struct cf_shells *t, uint64_t key)
+{
+    uint32_t serial = (uint32_t)(key >> 32);
+    if (serial > t->serial)
+        t->serial = serial;
+}
+
+void cf_shells_replay(struct cf_shells *t, struct cf_vault_hand *hand)
+{
+    struct cf_shell *shell = hand != NULL && hand->key != 0 ? find(t, hand->key) : NULL;
+    if (shell != NULL)
+        cf_shell_replay(shell, hand->bytes, hand->len > 0 && hand->len < sizeof hand->bytes ? hand->len : sizeof hand->bytes - 1);
+    if (hand != NULL)
+        memset(hand, 0, sizeof *hand);
+}
+
+static bool is_ours(const struct cf_shells *t, const char *path)
+{
+    for (uint32_t i = 0; i < t->slot_count; i++)
+        if (t->slots[i] != NULL && strcmp(cf_shell_path(t->slots[i]), path) == 0)
+            return true;
+    return false;
+}
+
+/* A server that dies leaves the folders of shells that were made ahead, or freed later. */
+void cf_shells_clean(const struct cf_shells *t)
+{
+    char folder[1100], path[1400];
+    snprintf(folder, sizeof folder, "%s/sessions", t->host->settings->runtime_dir);
+    DIR *dir = opendir(folder);
+    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        if (e->d_name[0] != '.' && !is_ours(t, path))
+            cf_channel_discard(path);
+    }
+    if (dir != NULL)
+        closedir(dir);
 }
 
 void cf_shells_drop(struct cf_shells *t, struct cf_shell *shell)

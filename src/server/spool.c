@@ -6,6 +6,7 @@
 #include "server/spool.h"
 
 #include "base/fd.h"
+#include "server/spool_book.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,14 +43,15 @@ struct cf_spool {
     uint64_t first, next;               /* serial numbers; first == next: none */
     uint32_t capacity;
     LIST_HEAD(, cf_cursor) holders;
+    struct cf_book book;                /* the same for the next server */
 };
 
-struct cf_spool *cf_spool_new(uint64_t max_bytes, struct cf_spool_budget *budget, cf_spool_dropping *dropping, void *arg)
+struct cf_spool *cf_spool_new(uint64_t max_bytes, struct cf_spool_budget *budget, uint64_t number, cf_spool_dropping *dropping, void *arg)
 {
     struct cf_spool *s = calloc(1, sizeof *s);
     if (s == NULL)
         return NULL;
-    *s = (struct cf_spool){ .budget = budget, .dropping = dropping, .arg = arg, .fd = -1,
+    *s = (struct cf_spool){ .budget = budget, .dropping = dropping, .arg = arg, .fd = -1, .book = { .keep = budget->keep, .number = number },
                             .bound = max_bytes > CF_SPOOL_BYTES_MIN ? max_bytes : CF_SPOOL_BYTES_MIN };
     LIST_INIT(&s->holders);
     return s;
@@ -62,6 +64,9 @@ void cf_spool_free(struct cf_spool **spool)
         return;
     if (s->map != NULL)
         munmap(s->map, s->mapped);
+    if (s->fd >= 0)
+        cf_keep_drop(s->book.keep, 0, CF_TAG_SPOOL, (uint32_t)s->book.number);
+    cf_book_drop(&s->book);
     cf_fd_close(&s->fd);
     s->budget->used_bytes -= s->size;
     free(s->pieces);
@@ -86,8 +91,12 @@ static bool resize(struct cf_spool *s, uint64_t size)
 {
     if (s->budget->used_bytes + (size - s->size) > s->budget->max_bytes && size > CF_SPOOL_BYTES_MIN)
         return false;
-    if (s->fd < 0 && (s->fd = memfd_create("curfew-output", MFD_CLOEXEC)) < 0)
-        return false;
+    if (s->fd < 0) {
+        const struct cf_keep_fd held = { CF_TAG_SPOOL, (uint32_t)s->book.number, s->fd = memfd_create("curfew-output", MFD_CLOEXEC) };
+        if (s->fd < 0)
+            return false;
+        cf_keep_hold(s->book.keep, 0, &held, 1);
+    }
     if (s->map == NULL) {
         char *map = mmap(NULL, s->bound, PROT_READ, MAP_SHARED | MAP_NORESERVE, s->fd, 0);
         if (map == MAP_FAILED)
@@ -99,6 +108,8 @@ static bool resize(struct cf_spool *s, uint64_t size)
         return false;
     s->budget->used_bytes += size - s->size;
     s->size = size;
+    cf_book_grow(&s->book, PIECES_FIRST);
+    cf_book_ring(&s->book, s->size, s->bound, s->origin);
     return true;
 }
 
@@ -113,6 +124,7 @@ static void grow(struct cf_spool *s, size_t want)
             continue;
         if (s->size > 0)
             s->bound = s->size;
+        cf_book_ring(&s->book, s->size, s->bound, s->origin);
         return;
     }
 }
@@ -139,6 +151,7 @@ static void drop_piece(struct cf_spool *s, uint64_t bytes)
     s->begin = p->at;
     if (p->len == 0)
         s->first++;
+    cf_book_begin(&s->book, s->begin, s->first);
     tell_overtaken(s);
 }
 
@@ -147,8 +160,10 @@ static void make_room(struct cf_spool *s, size_t want)
 {
     while (s->first != s->next && s->end - s->begin + want > s->size)
         drop_piece(s, s->end - s->begin + want - s->size);
-    if (s->first == s->next)
+    if (s->first == s->next && s->begin != s->end) {
         s->begin = s->end;
+        cf_book_begin(&s->book, s->begin, s->first);
+    }
 }
 
 /* ---- the index ---- */
@@ -164,6 +179,7 @@ static bool grow_index(struct cf_spool *s)
     free(s->pieces);
     s->pieces = pieces;
     s->capacity = capacity;
+    cf_book_grow(&s->book, capacity);
     return true;
 }
 
@@ -178,17 +194,20 @@ static bool follows(const struct cf_piece *last, const struct cf_piece *p)
 static void note(struct cf_spool *s, const struct cf_piece *source)
 {
     s->end = source->at + source->len;
-    if (s->first != s->next && follows(piece_at(s, s->next - 1), source)) {
+    if (s->first != s->next && follows(piece_at(s, s->next - 1), source) && cf_book_fits(&s->book, s->next - 1, source->len, PIECE_MAX)) {
         piece_at(s, s->next - 1)->len += source->len;
+        cf_book_longer(&s->book, s->next - 1, source->len);
         return;
     }
     if (s->next - s->first == s->capacity && !grow_index(s)) {
         if (s->capacity == 0) {         /* no memory for the first: as if it had been dropped at once */
             s->begin = s->end;
+            cf_book_begin(&s->book, s->begin, s->first);
             return;
         }
         drop_piece(s, PIECE_MAX);
     }
+    cf_book_note(&s->book, s->next, source);
     *piece_at(s, s->next++) = *source;
 }
 
@@ -221,6 +240,7 @@ static void lose(struct cf_spool *s, size_t len)
     while (s->first != s->next)
         drop_piece(s, PIECE_MAX);
     s->begin = s->end += len;
+    cf_book_begin(&s->book, s->begin, s->first);
     if (s->size == 0)
         s->origin = s->end;
     else
@@ -292,6 +312,8 @@ ssize_t cf_spool_splice(struct cf_spool *s, int fd, const struct cf_piece *from,
     if (!clamp(s, force, &most))        /* the bound may be less than it was */
         return -1;
     make_room(s, most);
+    source.at = s->end;
+    cf_book_hand(&s->book, &source);
     ssize_t n;
     do
         n = splice(fd, NULL, s->fd, NULL, most, SPLICE_F_NONBLOCK);
@@ -300,7 +322,6 @@ ssize_t cf_spool_splice(struct cf_spool *s, int fd, const struct cf_piece *from,
         return lose_from(s, fd, most);
     if (n <= 0)
         return n;
-    source.at = s->end;
     source.len = (uint32_t)n;
     note(s, &source);
     return n;
@@ -314,11 +335,12 @@ void cf_spool_add(struct cf_spool *s, const struct cf_piece *from, const char *d
         ssize_t n = -1;
         if (find_place(s, &part, &place)) {
             make_room(s, part);
+            source.at = s->end;
+            cf_book_hand(&s->book, &source);
             n = write(s->fd, data, part);
         }
         if (n > 0) {
             part = (size_t)n;
-            source.at = s->end;
             source.len = (uint32_t)part;
             note(s, &source);
         } else {
@@ -329,6 +351,74 @@ void cf_spool_add(struct cf_spool *s, const struct cf_piece *from, const char *d
         source.exec_at += part;
         source.stream_at += part;
     }
+}
+
+/* ---- after another server ---- */
+
+/* Takes over the pieces of which something is kept, shortened at the front as `begin` says. */
+static bool take_pieces(struct cf_spool *s, const struct cf_book_page *page)
+{
+    while (s->capacity < page->capacity)
+        if (!grow_index(s))
+            return false;
+    for (uint64_t i = page->first; i != page->next; i++) {
+        struct cf_piece p = page->pieces[i & (page->capacity - 1)];
+        uint64_t gone = p.at < page->begin ? page->begin - p.at : 0;
+        if (gone >= p.len)
+            continue;
+        p.at += gone;
+        p.exec_at += gone;
+        p.stream_at += gone;
+        p.len -= (uint32_t)gone;
+        if (s->first == s->next)
+            s->first = s->next = i;
+        *piece_at(s, s->next++) = p;
+        s->end = p.at + p.len;
+    }
+    return true;
+}
+
+/* What was in the ring already and not noted yet: the descriptor's position tells how much. */
+static void note_rest(struct cf_spool *s, const struct cf_piece *hand)
+{
+    off_t there = lseek(s->fd, 0, SEEK_CUR);
+    uint64_t more = there < 0 ? 0 : ((uint64_t)there + s->size - place_of(s, s->end)) % s->size;
+    struct cf_piece source = *hand;
+    if (more == 0 || hand->at != s->end)
+        return;
+    source.len = (uint32_t)more;
+    if (s->end + more - s->begin <= s->size)
+        note(s, &source);
+}
+
+bool cf_spool_restore(struct cf_spool *s, const struct cf_vault_record *record, int fd)
+{
+    const struct cf_book_page *page = record->data;
+    struct cf_piece hand;
+    bool fits = fd >= 0 && record->len >= sizeof *page && page->capacity > 0 && (page->capacity & (page->capacity - 1)) == 0 &&
+                page->capacity <= CF_SPOOL_PIECES_MAX && record->len == sizeof *page + page->capacity * sizeof page->pieces[0] &&
+                page->next - page->first <= page->capacity && page->size > 0 && page->size <= page->bound;
+    char *map = fits ? mmap(NULL, page->bound, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0) : MAP_FAILED;
+    if (map == MAP_FAILED) {
+        cf_fd_close(&fd);
+        return false;
+    }
+    s->fd = fd;
+    s->map = map;
+    s->mapped = s->bound = page->bound;
+    s->size = page->size;
+    s->origin = page->origin;
+    s->begin = s->end = page->begin;
+    s->first = s->next = page->next;
+    s->budget->used_bytes += s->size;
+    hand = page->hand;
+    s->book.ref = record->ref;
+    if (!take_pieces(s, page)) {
+        s->first = s->next;
+        s->begin = s->end;
+    }
+    note_rest(s, &hand);
+    return true;
 }
 
 /* ---- reading ---- */

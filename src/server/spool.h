@@ -37,15 +37,22 @@ struct cf_piece {
 /* What all spools of a server use together. */
 struct cf_spool_budget {
     uint64_t max_bytes, used_bytes;
+    const struct cf_keep *keep;         /* borrowed; NULL: nothing outlives the server */
 };
 
+struct cf_keep;
 struct cf_spool;
 
 /* Bytes that are about to be dropped, told while they can still be read; for whoever wants to rescue some. */
 typedef void cf_spool_dropping(void *arg, const struct cf_piece *piece);
 
-/* `max_bytes` is the ring's bound; `budget` is borrowed.  NULL: out of memory.  No descriptor is opened before something is printed. */
-struct cf_spool *cf_spool_new(uint64_t max_bytes, struct cf_spool_budget *budget, cf_spool_dropping *dropping, void *arg);
+/* `max_bytes` is the ring's bound; `budget` is borrowed; `number` is its name in the vault.  NULL: out of memory.  No descriptor is opened before something
+ * is printed. */
+struct cf_spool *cf_spool_new(uint64_t max_bytes, struct cf_spool_budget *budget, uint64_t number, cf_spool_dropping *dropping, void *arg);
+struct cf_vault_record;
+/* A fresh spool goes on where that of an earlier server stopped, whose record (kind SPOOL) and memfd these are; takes `fd` over.  False, and it is
+ * as if nothing had ever been printed: they do not fit each other. */
+bool cf_spool_restore(struct cf_spool *spool, const struct cf_vault_record *record, int fd);
 void cf_spool_free(struct cf_spool **spool);
 
 /* Takes up to `most` bytes out of the pipe `fd`, which is non-blocking.  `source` says whose they are; its `at` and `len` are not looked at.  Returns how

@@ -2,6 +2,7 @@
 #include "server/sweep.h"
 
 #include "base/log.h"
+#include "server/recover.h"
 #include "server/sessions.h"
 
 #include <stdio.h>
@@ -119,6 +120,7 @@ void cf_sweep_start(struct cf_sweep *sweep)
     cf_log(CF_LOG_INFO, "automatic cleanup started");
     if (cf_core_count(sweep->server->core) > 0)
         arm(sweep);
+    cf_recover_keep_settings(sweep->server);
 }
 
 void cf_sweep_stop(struct cf_sweep *sweep)
@@ -128,6 +130,7 @@ void cf_sweep_stop(struct cf_sweep *sweep)
     sweep->running = false;
     evtimer_del(sweep->timer);
     cf_log(CF_LOG_INFO, "automatic cleanup stopped");
+    cf_recover_keep_settings(sweep->server);
 }
 
 bool cf_sweep_running(const struct cf_sweep *sweep)
@@ -166,4 +169,5 @@ void cf_sweep_configure(struct cf_sweep *sweep, const struct cf_sweep_change *ch
         else
             cf_sweep_stop(sweep);
     }
+    cf_recover_keep_settings(sweep->server);
 }

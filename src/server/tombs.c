@@ -1,6 +1,8 @@
 /* tombs.c: a queue by age with a hash by id. */
 #include "server/tombs.h"
 
+#include "server/keep.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -10,6 +12,7 @@ struct grave {
     struct grave *same_bucket;
     struct grave *younger;
     uint32_t hash;
+    cf_vault_ref kept;
 };
 
 struct cf_tombs {
@@ -17,6 +20,7 @@ struct cf_tombs {
     int64_t retention_ns;
     struct grave **buckets;
     struct grave *oldest, *youngest;
+    const struct cf_keep *keep;         /* borrowed; may be NULL */
 };
 
 /* FNV-1a; ids end in random characters of our own choosing, so nobody can aim at one bucket. */
@@ -28,12 +32,12 @@ static uint32_t hash_id(const char *id)
     return h;
 }
 
-struct cf_tombs *cf_tombs_new(size_t max, int64_t retention_ns)
+struct cf_tombs *cf_tombs_new(size_t max, int64_t retention_ns, const struct cf_keep *keep)
 {
     struct cf_tombs *t = calloc(1, sizeof *t);
     if (t == NULL)
         return NULL;
-    *t = (struct cf_tombs){ .max = max, .retention_ns = retention_ns, .bucket_count = 256 };
+    *t = (struct cf_tombs){ .max = max, .retention_ns = retention_ns, .bucket_count = 256, .keep = keep };
     t->buckets = calloc(t->bucket_count, sizeof *t->buckets);
     if (t->buckets == NULL) {
         free(t);
@@ -53,6 +57,7 @@ static void drop_oldest(struct cf_tombs *t)
     if (t->oldest == NULL)
         t->youngest = NULL;
     t->count--;
+    cf_vault_drop(cf_keep_vault(t->keep), &g->kept);
     free(g->tomb.last_output);
     free(g);
 }
@@ -91,7 +96,49 @@ static void expire(struct cf_tombs *t, int64_t now_mono_ns)
         drop_oldest(t);
 }
 
+/* For the next server: the struct, whose pointer means nothing there, and the output behind it. */
+static void keep(const struct cf_tombs *t, struct grave *g)
+{
+    struct cf_vault *vault = cf_keep_vault(t->keep);
+    struct cf_tomb *kept;
+    if (vault == NULL || !cf_vault_make(vault, &g->kept, CF_VAULT_TOMB, 0, 0, sizeof *kept + g->tomb.last_output_len))
+        return;
+    kept = cf_vault_data(vault, g->kept);
+    *kept = g->tomb;
+    if (g->tomb.last_output_len > 0)
+        memcpy(kept + 1, g->tomb.last_output, g->tomb.last_output_len);
+    cf_vault_name(vault, g->kept, cf_vault_number(vault));
+}
+
+static const struct cf_tomb *add(struct cf_tombs *t, const struct cf_tomb *tomb, cf_vault_ref kept);
+
 const struct cf_tomb *cf_tombs_add(struct cf_tombs *t, const struct cf_tomb *tomb)
+{
+    return add(t, tomb, 0);
+}
+
+int64_t cf_tombs_kept_ended(const struct cf_vault_record *record)
+{
+    const struct cf_tomb *tomb = record->data;
+    return record->len >= sizeof *tomb ? tomb->ended_mono_ns : 0;
+}
+
+void cf_tombs_restore(struct cf_tombs *t, const struct cf_vault_record *record)
+{
+    const struct cf_tomb *kept = record->data;
+    struct cf_tomb tomb;
+    if (record->len < sizeof *kept || record->key == 0 || record->len != sizeof *kept + kept->last_output_len)
+        return;
+    tomb = *kept;
+    tomb.last_output = tomb.last_output_len > 0 ? malloc(tomb.last_output_len) : NULL;
+    if (tomb.last_output != NULL)
+        memcpy(tomb.last_output, kept + 1, tomb.last_output_len);
+    else
+        tomb.last_output_len = 0;
+    (void)add(t, &tomb, record->ref);
+}
+
+static const struct cf_tomb *add(struct cf_tombs *t, const struct cf_tomb *tomb, cf_vault_ref kept)
 {
     struct grave *g = calloc(1, sizeof *g);
     if (g == NULL) {
@@ -104,6 +151,9 @@ const struct cf_tomb *cf_tombs_add(struct cf_tombs *t, const struct cf_tomb *tom
     if (t->count >= t->bucket_count)
         grow(t);
     g->tomb = *tomb;
+    g->kept = kept;
+    if (kept == 0)
+        keep(t, g);
     g->hash = hash_id(tomb->id);
     struct grave **at = &t->buckets[g->hash & (t->bucket_count - 1)];
     g->same_bucket = *at;

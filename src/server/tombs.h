@@ -29,9 +29,16 @@ struct cf_tomb {
     size_t last_output_len;
 };
 
+struct cf_keep;
 struct cf_tombs;
+struct cf_vault_record;
 
-struct cf_tombs *cf_tombs_new(size_t max, int64_t retention_ns);
+/* `keep` may be NULL. */
+struct cf_tombs *cf_tombs_new(size_t max, int64_t retention_ns, const struct cf_keep *keep);
+/* One of an earlier server (kind TOMB); the oldest first. */
+void cf_tombs_restore(struct cf_tombs *tombs, const struct cf_vault_record *record);
+/* When its session ended, by the monotonic clock. */
+int64_t cf_tombs_kept_ended(const struct cf_vault_record *record);
 void cf_tombs_free(struct cf_tombs **tombs);
 /* Copies `tomb` and takes its last_output over.  The oldest goes when the table is full.  Returns the copy, borrowed until the
  * next add, or NULL when out of memory (last_output is freed then too). */

@@ -39,7 +39,7 @@ void edge_restart(void)
 {
     struct cf_error error = { 0 };
     edge_stop();
-    assert_int_equal(cf_http_start(edge->loop, &edge->settings, &edge->counts, NULL, &edge->http, &error), 0);
+    assert_int_equal(cf_http_start(edge->loop, &edge->settings, NULL, &edge->counts, NULL, &edge->http, &error), 0);
 }
 
 void edge_stop(void)

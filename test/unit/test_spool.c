@@ -41,7 +41,7 @@ static void open_spool(struct fixture *f, uint64_t max_bytes)
     int fds[2];
     assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
     *f = (struct fixture){ .budget = { .max_bytes = UINT64_MAX }, .in = fds[1], .out = fds[0], .model = model_new() };
-    f->spool = cf_spool_new(max_bytes, &f->budget, model_dropping, f);
+    f->spool = cf_spool_new(max_bytes, &f->budget, 1, model_dropping, f);
     assert_non_null(f->spool);
 }
 
@@ -482,7 +482,7 @@ static void pipes_fit(void **state)
     static const uint64_t bounds[] = { 1u << 20, (1u << 20) + 4096, 3u << 20, 16u << 20, 17u << 20, 1ull << 34 };
     for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
         struct cf_spool_budget budget = { .max_bytes = UINT64_MAX };
-        struct cf_spool *spool = cf_spool_new(bounds[i], &budget, NULL, NULL);
+        struct cf_spool *spool = cf_spool_new(bounds[i], &budget, 1, NULL, NULL);
         struct cf_cursor c = { 0 };
         size_t pipe = cf_spool_pipe_bytes(spool), rounded = 4096;
         while (rounded < pipe)          /* as the kernel does */
@@ -508,7 +508,7 @@ static void budget_used_up(void **state)
     assert_int_equal(f.budget.used_bytes, 256 * KIB);
     assert_int_equal(cf_spool_end(f.spool) - cf_spool_begin(f.spool), 256 * KIB);
     model_read_all(f.model, f.spool, &c);
-    struct cf_spool *other = cf_spool_new(1u << 20, &f.budget, model_dropping, &f);
+    struct cf_spool *other = cf_spool_new(1u << 20, &f.budget, 2, model_dropping, &f);
     struct cf_piece source = { .exec = 1 };
     cf_spool_add(other, &source, "hello", 5);           /* the least is there for everybody */
     assert_int_equal(f.budget.used_bytes, 256 * KIB + LEAST);

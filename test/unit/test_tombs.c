@@ -29,7 +29,7 @@ static const struct cf_tomb *find(struct cf_tombs *t, int n, int64_t now_s)
 
 static void found_by_id(void **state)
 {
-    struct cf_tombs *t = cf_tombs_new(10, 100 * CF_NS_PER_S);
+    struct cf_tombs *t = cf_tombs_new(10, 100 * CF_NS_PER_S, NULL);
     bury(t, 1, 1);
     assert_non_null(find(t, 1, 2));
     assert_null(find(t, 2, 2));
@@ -41,7 +41,7 @@ static void found_by_id(void **state)
 
 static void the_oldest_go_first(void **state)
 {
-    struct cf_tombs *t = cf_tombs_new(3, 100 * CF_NS_PER_S);
+    struct cf_tombs *t = cf_tombs_new(3, 100 * CF_NS_PER_S, NULL);
     for (int i = 0; i < 5; i++)
         bury(t, i, i);
     assert_int_equal(cf_tombs_count(t), 3);
@@ -54,7 +54,7 @@ static void the_oldest_go_first(void **state)
 
 static void retention_is_strict(void **state)
 {
-    struct cf_tombs *t = cf_tombs_new(3, 100 * CF_NS_PER_S);
+    struct cf_tombs *t = cf_tombs_new(3, 100 * CF_NS_PER_S, NULL);
     bury(t, 1, 10);
     assert_non_null(find(t, 1, 110));
     assert_null(cf_tombs_find(t, "bash_w_1", 110 * CF_NS_PER_S + 1));
@@ -64,7 +64,7 @@ static void retention_is_strict(void **state)
 
 static void thousands_are_found(void **state)
 {
-    struct cf_tombs *t = cf_tombs_new(5000, 100000 * CF_NS_PER_S);
+    struct cf_tombs *t = cf_tombs_new(5000, 100000 * CF_NS_PER_S, NULL);
     for (int i = 0; i < 20000; i++)
         bury(t, i, i / 100);
     assert_int_equal(cf_tombs_count(t), 5000);
