@@ -22,6 +22,8 @@
 /* From an interrupt until it is looked whether one was missed. */
 #define MISSED_NS (100 * CF_NS_PER_MS)
 #define SOON_NS (5 * CF_NS_PER_MS)
+/* How long a first interrupt waits for the shell to sleep. */
+#define DUE_NS (20 * CF_NS_PER_MS)
 /* So often it is looked after a signal that a client has sent. */
 #define LOOKS 3
 
@@ -388,12 +390,36 @@ static void await_interrupted(struct cf_shell *s)
     cf_shell_arm(s, left > MISSED_NS ? MISSED_NS : left > 0 ? left : 0);
 }
 
+/* A bash that is about to wait for a child spins for ever when an interrupt meets it between making its handler known and noting which was there
+ * before: that handler then sends the interrupt to itself, again and again.  So a first interrupt waits until the shell sleeps, for a child
+ * or in a system call of its own; one that never does is computing, and not about to wait. */
+static void interrupt_when_safe(struct cf_shell *s)
+{
+    struct run *r = &s->run;
+    if (!cf_shell_sleeps(s) && cf_clock_now().mono_ns < r->due_until_ns) {
+        cf_shell_arm(s, CF_NS_PER_MS);
+        return;
+    }
+    r->due = false;
+    send_signal(s, SIGINT);
+    if (r->stage == STAGE_INTERRUPTED)
+        await_interrupted(s);
+    else
+        arm_running(s);
+}
+
+static void interrupt_soon(struct cf_shell *s)
+{
+    s->run.due = true;
+    s->run.due_until_ns = cf_clock_now().mono_ns + DUE_NS;
+    interrupt_when_safe(s);
+}
+
 static void interrupt(struct cf_shell *s)
 {
     s->run.stage = STAGE_INTERRUPTED;
     s->run.give_up_ns = cf_clock_now().mono_ns + s->host->settings->exec_kill_grace;
-    send_signal(s, SIGINT);
-    await_interrupted(s);
+    interrupt_soon(s);
 }
 
 void cf_shell_run_on_timer(struct cf_shell *s)
@@ -408,6 +434,10 @@ void cf_shell_run_on_timer(struct cf_shell *s)
     }
     if (s->terminal.status_hold_fd >= 0) {
         cf_shell_terminal_on_timer(s);
+        return;
+    }
+    if (r->due && (r->stage == STAGE_RUNNING || cf_clock_now().mono_ns < r->give_up_ns)) {
+        interrupt_when_safe(s);
         return;
     }
     switch (r->stage) {
@@ -487,11 +517,13 @@ int cf_shell_signal(struct cf_shell *s, int signo, struct cf_error *error)
     }
     if (r->stage == STAGE_KILLED)
         return 0;                       /* its end is on its way, and waits until no signal is */
-    send_signal(s, signo);
     r->interrupted = r->interrupted || signo == SIGINT;
-    if (signo == SIGINT && r->stage == STAGE_RUNNING) {
-        r->attempts = 0;
-        arm_running(s);
+    if (signo != SIGINT) {
+        send_signal(s, signo);
+    } else if (!r->due) {
+        if (r->stage == STAGE_RUNNING)
+            r->attempts = 0;
+        interrupt_soon(s);
     }
     return 0;
 }

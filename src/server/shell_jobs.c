@@ -74,6 +74,17 @@ static bool jobs_changed(struct cf_shell *s)
     return changed;
 }
 
+bool cf_shell_sleeps(const struct cf_shell *s)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", s->pid);
+    CF_FD_AUTO fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    const char *after = strrchr(text, ')');             /* the name may hold anything: ") S PPID" */
+    return after == NULL || strlen(after) < 3 || after[2] != 'R';
+}
+
 /* The mask of signals that a line of /proc/PID/status gives; 0 when it has none such. */
 static uint64_t mask_of(const char *status, const char *name)
 {

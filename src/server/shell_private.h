@@ -32,6 +32,8 @@ struct run {
     bool doubted;                       /* by the word of an earlier server, which may have died before it was */
     bool timed_out, cancelled;
     bool interrupted;                   /* a SIGINT was sent for it */
+    bool due;                           /* one is to be sent once the shell sleeps */
+    int64_t due_until_ns;               /* or then */
     enum stage stage;
     char *text;                         /* until it is written */
     size_t len;
@@ -144,6 +146,8 @@ uint64_t cf_shell_ticks(void);
 int64_t cf_shell_jobs_wait_ns(struct cf_shell *s);
 /* An interrupt has just come to the shell's processes. */
 void cf_shell_note_interrupted(struct cf_shell *s);
+/* Whether the shell waits in a system call, or is gone. */
+bool cf_shell_sleeps(const struct cf_shell *s);
 /* Whether a child of the shell is alive that the interrupt which we sent would have ended: one that came between its fork and its exec is lost, since it meets
  * bash's own handler there. */
 bool cf_shell_missed_interrupt(const struct cf_shell *s);
