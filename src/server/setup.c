@@ -287,6 +287,7 @@ int cf_setup(struct cf_server *server, char *const *environment, struct cf_error
     cf_recover_keep_settings(server);
     cf_pool_fill(server->pool);
     cf_link_serving(server->link);
+    cf_link_renew(server->link, 0, s->lease / CF_NS_PER_MS);   /* servers may die sooner than the timer's first time */
     return 0;
 }
 

@@ -402,6 +402,7 @@ static void interrupt_when_safe(struct cf_shell *s)
     }
     r->due = false;
     send_signal(s, SIGINT);
+    r->interrupt_ticks = r->due_ticks;  /* who started while it waited may have missed it as well */
     if (r->stage == STAGE_INTERRUPTED)
         await_interrupted(s);
     else
@@ -411,6 +412,7 @@ static void interrupt_when_safe(struct cf_shell *s)
 static void interrupt_soon(struct cf_shell *s)
 {
     s->run.due = true;
+    s->run.due_ticks = cf_shell_ticks();
     s->run.due_until_ns = cf_clock_now().mono_ns + DUE_NS;
     interrupt_when_safe(s);
 }

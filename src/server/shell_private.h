@@ -33,6 +33,7 @@ struct run {
     bool timed_out, cancelled;
     bool interrupted;                   /* a SIGINT was sent for it */
     bool due;                           /* one is to be sent once the shell sleeps */
+    uint64_t due_ticks;                 /* since then */
     int64_t due_until_ns;               /* or then */
     enum stage stage;
     char *text;                         /* until it is written */
