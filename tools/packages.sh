@@ -6,7 +6,7 @@
 
 # Read by the scripts that source this file.
 # shellcheck disable=SC2034
-packages_build="gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev libevent-dev libjansson-dev libcurl4-openssl-dev libwslay-dev nettle-dev"
+packages_build="gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev libevent-dev libjansson-dev libcurl4-openssl-dev libwslay-dev nettle-dev libsqlite3-dev"
 # clang and its run time build the fuzz harnesses, g++ the C++ programs that use the library; bash, curl, jq and procps are
 # what the documents' examples run; prometheus is what /metrics is for, and brings promtool.
 # shellcheck disable=SC2034
@@ -14,7 +14,7 @@ packages_check="g++ libcmocka-dev libvterm-dev python3 bash curl jq shellcheck p
 
 # Whom `./run --bench table` compares with.  redis-tools holds Redis's server without a service that starts by itself.
 # shellcheck disable=SC2034
-packages_bench_table="uthash-dev libglib2.0-dev libsqlite3-dev redis-tools"
+packages_bench_table="uthash-dev libglib2.0-dev redis-tools"
 
 # Prints those of its arguments that dpkg does not have installed, or that no installed package provides.
 missing_packages() {

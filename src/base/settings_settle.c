@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SOCKET_NONE "none"
+#define NONE "none"
 
 /* Gives a TEXT row that is empty a path made of up to three parts. */
 static void fill(struct cf_settings *s, const struct cf_setting *row, struct cf_complaints *c,
@@ -142,6 +142,7 @@ void cf_settings_settle(struct cf_settings *s, char *const *env, struct cf_compl
     const struct cf_setting *workspace_dir = cf_setting_row(CF_SETTING_INDEX_workspace_dir);
     const struct cf_setting *token_file = cf_setting_row(CF_SETTING_INDEX_token_file);
     const struct cf_setting *socket = cf_setting_row(CF_SETTING_INDEX_socket);
+    const struct cf_setting *ledger_file = cf_setting_row(CF_SETTING_INDEX_ledger_file);
 
     settle_state_dir(s, state_dir, env, c);
     make_absolute(s, state_dir, c);
@@ -151,7 +152,11 @@ void cf_settings_settle(struct cf_settings *s, char *const *env, struct cf_compl
     make_absolute(s, workspace_dir, c);
     fill(s, token_file, c, s->state_dir, "token");
     make_absolute(s, token_file, c);
-    if (strcmp(s->socket, SOCKET_NONE) != 0) {
+    if (strcmp(s->ledger_file, NONE) != 0) {
+        fill(s, ledger_file, c, s->state_dir, "ledger.db");
+        make_absolute(s, ledger_file, c);
+    }
+    if (strcmp(s->socket, NONE) != 0) {
         fill(s, socket, c, s->runtime_dir, "curfew.sock");
         make_absolute(s, socket, c);
     }

@@ -77,6 +77,10 @@ int64_t cf_call_int(const struct cf_call *call, const char *name, int64_t fallba
 bool cf_call_screen(const struct cf_call *call, const char *name, unsigned *ret_cols, unsigned *ret_rows);
 bool cf_call_has(const struct cf_call *call, const char *name);
 
+#define CF_CALLER_MAX 96
+/* Who sent it, for the record: "uid 1000 (socket)", "uid 1000 (tcp)", "token (tcp)". */
+const char *cf_call_caller(const struct cf_call *call, char ret[CF_CALLER_MAX]);
+
 /* Starts a success reply: writes {"status":"success","data": and returns the writer, in which the caller then writes
  * exactly one value with key NULL. */
 struct cf_jsonw *cf_call_data(struct cf_call *call);

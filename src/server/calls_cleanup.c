@@ -1,6 +1,7 @@
 /* calls_cleanup.c: the cleanup family, with the names and shapes of its document (S0.4 to S0.11). */
 #include "base/log.h"
-#include "server/call.h"
+#include "server/calls.h"
+#include "server/ledger.h"
 #include "server/sessions.h"
 #include "server/sweep.h"
 
@@ -29,6 +30,7 @@ void cf_calls_configure(struct cf_call *call)
         .cleanup_interval_ns = cf_call_has(call, "cleanup_interval") ? &interval_ns : NULL,
         .auto_cleanup_enabled = cf_call_has(call, "auto_cleanup_enabled") ? &enabled : NULL,
     };
+    struct cf_settings old = *settings;
     struct cf_jsonw *w = cf_call_data(call);
     cf_jsonw_object(w, NULL);
     cf_jsonw_str(w, "status", "updated");
@@ -40,6 +42,9 @@ void cf_calls_configure(struct cf_call *call)
     cf_log(CF_LOG_INFO, "cleanup settings changed: session_timeout %.3f s, cleanup_interval %.3f s, auto_cleanup_enabled %s",
            (double)settings->session_timeout / 1e9, (double)settings->cleanup_interval / 1e9,
            settings->auto_cleanup_enabled ? "true" : "false");
+    cf_calls_by(call);
+    cf_ledger_audit_settings(call->server->ledger, &old, settings);
+    cf_ledger_by(call->server->ledger, NULL);
     cf_call_reply(call, 200);
 }
 
@@ -48,6 +53,7 @@ void cf_calls_start(struct cf_call *call)
     const struct cf_settings *settings = &call->server->settings;
     bool was_running = cf_sweep_running(call->server->sweep);
     cf_sweep_start(call->server->sweep);
+    cf_calls_note(call, "cleanup_start", was_running ? "it was running already" : "");
     struct cf_jsonw *w = cf_call_data(call);
     cf_jsonw_object(w, NULL);
     cf_jsonw_str(w, "status", "started");
@@ -62,6 +68,7 @@ void cf_calls_stop(struct cf_call *call)
 {
     bool was_running = cf_sweep_running(call->server->sweep);
     cf_sweep_stop(call->server->sweep);
+    cf_calls_note(call, "cleanup_stop", was_running ? "" : "it was not running");
     struct cf_jsonw *w = cf_call_data(call);
     cf_jsonw_object(w, NULL);
     cf_jsonw_str(w, "status", "stopped");
@@ -142,7 +149,9 @@ void cf_calls_stats(struct cf_call *call)
     cf_jsonw_bool(w, "running", running);
     cf_jsonw_str(w, "task_status", running ? "running" : "stopped");
     cf_jsonw_object_end(w);
+    cf_ledger_count(server->ledger, cf_core_counts(server->core));
     write_counters(w, cf_core_counts(server->core));
+    cf_calls_ledger(w, server->ledger);
     json_decref(tally.workspaces);
     cf_jsonw_object_end(w);
     cf_call_reply(call, 200);
@@ -204,7 +213,10 @@ void cf_calls_cleanup(struct cf_call *call)
     cf_jsonw_init(&c->json, &c->list);
     cf_jsonw_array(&c->json, NULL);
     c->waiting = 1;                     /* ourselves, until all have been asked */
+    cf_calls_note(call, "cleanup", "");
+    cf_calls_by(call);
     c->waiting += cf_sweep_now(server->sweep, call->now, cf_call_duration_ns(call, "grace", server->settings.grace), on_cleaned, c);
+    cf_ledger_by(server->ledger, NULL);
     if (--c->waiting == 0)
         finish_cleanup(c);
 }

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "server/call.h"
 #include "server/http.h"
+#include "server/ledger.h"
 #include "server/metrics.h"
 #include "server/pool.h"
 #include "server/server.h"
@@ -150,6 +151,7 @@ void cf_calls_metrics(struct cf_call *call)
     write_build(out, server);
     write_sessions(out, cf_core_tally(server->core));
     write_ends(out, cf_core_tally(server->core));
+    cf_ledger_count(server->ledger, cf_core_counts(server->core));
     cf_metrics_counters(out, cf_core_counts(server->core));
     write_server(out, server);
     cf_metrics_histograms(out, &server->metrics);

@@ -1,5 +1,6 @@
 /* calls_session.c: create, list, show, end, heartbeat. */
 #include "server/calls.h"
+#include "server/ledger.h"
 #include "server/sessions.h"
 #include "server/sweep.h"
 
@@ -87,7 +88,9 @@ void cf_calls_end(struct cf_call *call)
         cf_call_fail(call, &error, NULL);
         return;
     }
+    cf_calls_by(call);
     cf_sessions_end(call->server->sessions, handle, CF_REASON_REQUESTED, "a caller asked for it", grace_ns);
+    cf_ledger_by(call->server->ledger, NULL);
 }
 
 void cf_calls_heartbeat(struct cf_call *call)

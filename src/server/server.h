@@ -12,6 +12,7 @@
 
 struct cf_archive;
 struct cf_http;
+struct cf_ledger;
 struct cf_pool;
 struct cf_sessions;
 struct cf_sweep;
@@ -35,6 +36,8 @@ struct cf_server {
     struct cf_sweep *sweep;
     struct cf_tombs *tombs;
     struct cf_archive *archive;
+    struct cf_ledger *ledger;           /* NULL: none is kept */
+    struct event *ledger_event;
     struct cf_metrics metrics;
     struct event *renew_timer;
     struct event *term_event, *int_event, *shutdown_timer;

@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "server/attach.h"
+#include "server/ledger.h"
 #include "server/sessions_private.h"
 
 #include <stdio.h>
@@ -91,6 +92,8 @@ int cf_sessions_find(struct cf_sessions *all, const char *id, struct cf_now now,
     if (cf_core_find(all->server->core, id, ret_handle))
         return 0;
     tomb = cf_tombs_find(all->server->tombs, id, now.mono_ns);
+    if (tomb == NULL)
+        tomb = cf_ledger_find(all->server->ledger, id);
     if (tomb == NULL)
         return cf_error_set(error, CF_E_NOT_FOUND, "session_id", "there is no session %s", id);
     *ret_tomb = tomb;

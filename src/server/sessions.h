@@ -35,7 +35,7 @@ void cf_sessions_create(struct cf_sessions *sessions, const struct cf_create *wh
 /* It was used now: as cf_core_touch, and the next server knows it, too. */
 int cf_sessions_touch(struct cf_sessions *sessions, cf_handle handle, int64_t now_ns, enum cf_touch cause);
 
-/* Looks a session up.  0; CF_E_NOT_FOUND; or CF_E_GONE with *ret_tomb (borrowed). */
+/* Looks a session up, also in the ledger.  0; CF_E_NOT_FOUND; or CF_E_GONE with *ret_tomb (borrowed). */
 int cf_sessions_find(struct cf_sessions *sessions, const char *id, struct cf_now now, cf_handle *ret_handle,
                      const struct cf_tomb **ret_tomb, struct cf_error *error);
 
@@ -80,5 +80,11 @@ void cf_sessions_close_journal(struct cf_journal *journal, const struct cf_tomb 
 /* Writes the session as the API shows it.  False when the handle is gone. */
 bool cf_sessions_json(struct cf_sessions *sessions, cf_handle handle, struct cf_now now, struct cf_jsonw *w,
                       const char *key);
+
+/* ── what the ledger is told ── */
+
+/* Puts on record that it runs; likewise all that do, for a ledger that may not know. */
+void cf_sessions_record(const struct cf_sessions *sessions, cf_handle handle);
+void cf_sessions_record_all(const struct cf_sessions *sessions);
 
 #endif

@@ -118,6 +118,8 @@ static void become_active(struct session *s)
 {
     struct cf_now now = cf_clock_now();
     struct cf_session row;
+    struct cf_sessions *all = s->all;
+    cf_handle handle = s->handle;
     if (s->started) {
         s->restarting = false;
         return;
@@ -130,6 +132,7 @@ static void become_active(struct session *s)
         cf_log(CF_LOG_INFO, "session %s started (pid %d, %s)", row.id, cf_shell_pid(s->shell),
                cf_hold_name(cf_shell_hold(s->shell)));
     answer_created(s, NULL);
+    cf_sessions_record(all, handle);
 }
 
 /* Whether the shell is where and what its session was promised. */

@@ -1,6 +1,7 @@
 /* sessions_end.c: how a session ends: decided once, proven by the keeper, remembered in a tombstone. */
 #include "base/log.h"
 #include "server/archive.h"
+#include "server/ledger.h"
 #include "server/sessions_private.h"
 #include "server/shells.h"
 
@@ -26,6 +27,8 @@ void cf_sessions_end(struct cf_sessions *all, cf_handle handle, enum cf_reason r
         snprintf(s->evidence, sizeof s->evidence, "%s", evidence);
         cf_session_keep(s);
         cf_log(CF_LOG_INFO, "session %s ends: %s (%s)", row.id, cf_reason_name(reason), evidence);
+        if (s->started)
+            cf_ledger_audit_end(all->server->ledger, row.id, reason, evidence);
     }
     if (s->shell != NULL)
         cf_shell_end(s->shell, grace_ns);
@@ -111,6 +114,7 @@ static const struct cf_tomb *bury(struct session *s, const struct cf_session *ro
     tomb.last_output = cf_buf_take(&last, &tomb.last_output_len);
     cf_log(CF_LOG_INFO, "session %s ended: %s, %s, %u killed, %lld ms", row->id, cf_reason_name(row->reason),
            cf_rung_name(report->rung), report->killed, (long long)report->took_ms);
+    cf_ledger_ended(s->all->server->ledger, &tomb);
     return cf_tombs_add(s->all->server->tombs, &tomb);
 }
 
@@ -160,7 +164,9 @@ void cf_sessions_gone(struct session *s, const struct cf_wire_ended *report)
     const struct cf_tomb *tomb = NULL;
     if (cf_core_ending(core, s->handle, CF_REASON_LOST))
         snprintf(s->evidence, sizeof s->evidence, "%s", cause_text(report->cause));
-    (void)cf_core_get(core, s->handle, cf_clock_now().mono_ns, &row);
+    bool found = cf_core_get(core, s->handle, cf_clock_now().mono_ns, &row);
+    if (found && s->started && row.reason == CF_REASON_LOST)
+        cf_ledger_audit_end(all->server->ledger, row.id, row.reason, s->evidence);
     if (s->evicted)
         all->evicting--;
     measure(s, report);

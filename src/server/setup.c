@@ -11,6 +11,7 @@
 #include "server/pool.h"
 #include "server/priority.h"
 #include "server/recover.h"
+#include "server/records.h"
 #include "server/sessions.h"
 #include "server/shells.h"
 #include "server/shutdown.h"
@@ -276,6 +277,8 @@ int cf_setup(struct cf_server *server, char *const *environment, struct cf_error
     if (code == 0)
         code = start_renewing(server, error);
     if (code == 0)
+        code = cf_records_open(server, NULL, 0, error);
+    if (code == 0)
         code = cf_shutdown_prepare(server, error);
     if (code == 0)
         code = open_edge(server, error);
@@ -317,6 +320,7 @@ void cf_teardown(struct cf_server *server)
     cf_archive_free(&server->archive);
     cf_pace_free(&server->host.pace);
     cf_shutdown_free(server);
+    cf_records_close(server);
     if (server->renew_timer != NULL)
         event_free(server->renew_timer);
     server->keep.link = NULL;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "server/http.h"
 #include "server/pool.h"
+#include "server/records.h"
 #include "server/sessions.h"
 #include "server/sweep.h"
 
@@ -28,6 +29,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
         server->drain_until_ns = now_ns + DRAIN_NS;
     else if (cf_http_pending(server->http) == 0 || now_ns > server->drain_until_ns) {
         cf_log(CF_LOG_INFO, "all sessions have ended; bye");
+        cf_records_close(server);       /* before the keeper hears of it, which would not wait */
         cf_link_bye(server->link, 0);
         event_base_loopbreak(server->loop);
         return;

@@ -199,10 +199,9 @@ const char *cf_rung_name(enum cf_rung rung)
     return names[rung <= CF_RUNG_KILLED ? rung : CF_RUNG_UNKNOWN];
 }
 
-void cf_tomb_json(const struct cf_tomb *t, struct cf_jsonw *w, const char *key)
+void cf_tomb_fields(const struct cf_tomb *t, struct cf_jsonw *w)
 {
     bool exited = t->has_status && WIFEXITED(t->wait_status), killed = t->has_status && WIFSIGNALED(t->wait_status);
-    cf_jsonw_object(w, key);
     cf_jsonw_str(w, "session_id", t->id);
     cf_jsonw_str(w, "kind", cf_kind_name(t->kind));
     cf_jsonw_str(w, "workspace_name", t->workspace);
@@ -225,6 +224,12 @@ void cf_tomb_json(const struct cf_tomb *t, struct cf_jsonw *w, const char *key)
         cf_jsonw_int(w, "signal", WTERMSIG(t->wait_status));
     else
         cf_jsonw_null(w, "signal");
+}
+
+void cf_tomb_json(const struct cf_tomb *t, struct cf_jsonw *w, const char *key)
+{
+    cf_jsonw_object(w, key);
+    cf_tomb_fields(t, w);
     cf_jsonw_bytes(w, "last_output", t->last_output ? t->last_output : "", t->last_output_len);
     cf_jsonw_object_end(w);
 }

@@ -51,5 +51,7 @@ size_t cf_tombs_count(const struct cf_tombs *tombs);
 const char *cf_hold_name(uint32_t hold);
 const char *cf_rung_name(enum cf_rung rung);
 void cf_tomb_json(const struct cf_tomb *tomb, struct cf_jsonw *w, const char *key);
+/* The members of that object, without the last output. */
+void cf_tomb_fields(const struct cf_tomb *tomb, struct cf_jsonw *w);
 
 #endif

@@ -334,7 +334,7 @@ for containment_ in CONTAINMENTS:
             # Its own warm shell is a bash, and nothing but that.
             left = {pid: line for pid, line in mine(server).items() if pid in left or "sleep" in line or ".py" in line}
             assert not left, f"after the next start: {left}"
-            server.fails(404, "not_found", "GET", f"/v1/sessions/{session_id}")
+            assert server.fails(410, "gone", "GET", f"/v1/sessions/{session_id}")["session"]["reason"] == "lost"
             assert server.exec(server.create(workspace="e")["session_id"], "echo anew")["stdout"] == "anew\n"
 
 

@@ -176,18 +176,18 @@ def _():
         wait_for(lambda: "sleep 600" not in " ".join(s.processes().values()), "what the shell left is gone")
 
 
-@case("only so many tombstones are kept: of five ended sessions the last three, with tombstones = 3")
+@case("only so many tombstones are kept in memory: of five ended sessions the last three, with tombstones = 3")
 def _():
-    with Server(tombstones=3, grace=0, max_sessions_per_workspace=9) as s:
+    with Server(tombstones=3, ledger_file="none", grace=0, max_sessions_per_workspace=9) as s:
         ids = [s.create()["session_id"] for _ in range(5)]
         for id in ids:
             s.end(id)
         assert [s.request("GET", f"/v1/sessions/{id}")[0] for id in ids] == [404, 404, 410, 410, 410]
 
 
-@case("a tombstone is forgotten after tombstone_retention")
+@case("without a ledger a tombstone is forgotten after tombstone_retention")
 def _():
-    with Server(tombstone_retention=1, grace=0) as s:
+    with Server(tombstone_retention=1, ledger_file="none", grace=0) as s:
         made = s.create()["session_id"]
         start = time.monotonic()
         s.end(made)
