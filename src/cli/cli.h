@@ -119,6 +119,8 @@ int cf_verb_stats(struct cf_cli *cli);
 int cf_verb_plan(struct cf_cli *cli);
 int cf_verb_cleanup(struct cf_cli *cli);
 int cf_verb_configure(struct cf_cli *cli);
+int cf_verb_history(struct cf_cli *cli);
+int cf_verb_audit(struct cf_cli *cli);
 int cf_verb_metrics(struct cf_cli *cli);
 int cf_verb_version(struct cf_cli *cli);
 

@@ -74,6 +74,11 @@ static const struct cf_verb special[] = {
               "than planned, or not at all."},
     {.name = "cleanup", .args = "", .run = cf_verb_cleanup},
     {.name = "configure", .args = "", .run = cf_verb_configure, .notes = "Prints what changed: old -> new."},
+    {.name = "history", .args = "", .run = cf_verb_history,
+     .notes = "A session that has just ended is there some milliseconds later. All that is known of one, its last output as "
+              "well, is had from curfew show."},
+    {.name = "audit", .args = "", .run = cf_verb_audit,
+     .notes = "Who asked is told as the kernel knows it: the user's number, or that a token was shown."},
     {.name = "metrics", .args = "", .run = cf_verb_metrics,
      .notes = "Prints text for Prometheus, with --json as well. docs/metrics.md lists the numbers."},
     {.name = "version", .args = "", .run = cf_verb_version},
