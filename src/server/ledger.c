@@ -25,6 +25,7 @@ static bool make_parts(struct cf_ledger *l, const struct cf_ledger_options *opti
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&l->wake, &attributes);
+    pthread_cond_init(&l->done, &attributes);
     pthread_condattr_destroy(&attributes);
     return l->path != NULL && l->again_fd >= 0;
 }
@@ -38,6 +39,7 @@ static void discard(struct cf_ledger *l)
     cf_ledger_db_close(&l->db);
     (void)cf_ledger_entries_free(l->first);
     pthread_cond_destroy(&l->wake);
+    pthread_cond_destroy(&l->done);
     pthread_mutex_destroy(&l->lock);
     if (l->again_fd >= 0)
         close(l->again_fd);
@@ -100,23 +102,34 @@ int cf_ledger_start(struct cf_ledger *l, struct cf_error *error)
     return why == 0 ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "no thread for the ledger: %s", strerror(why));
 }
 
-void cf_ledger_free(struct cf_ledger **ledger)
+/* False: the writer did not come to an end in time, and may still be using the ledger. */
+static bool finish(struct cf_ledger *l)
 {
-    struct cf_ledger *l = *ledger;
     struct timespec until;
-    if (l == NULL)
-        return;
-    *ledger = NULL;
+    int why = 0;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += CF_LEDGER_FLUSH_NS / CF_NS_PER_S;
     pthread_mutex_lock(&l->lock);
     l->stop = true;
     pthread_cond_signal(&l->wake);
+    while (!l->finished && why == 0)
+        why = pthread_cond_timedwait(&l->done, &l->lock, &until);
+    bool finished = l->finished;
     pthread_mutex_unlock(&l->lock);
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += CF_LEDGER_FLUSH_NS / CF_NS_PER_S;
-    if (l->running && pthread_clockjoin_np(l->thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
+    return finished && pthread_join(l->thread, NULL) == 0;
+}
+
+void cf_ledger_free(struct cf_ledger **ledger)
+{
+    struct cf_ledger *l = *ledger;
+    if (l == NULL)
+        return;
+    *ledger = NULL;
+    if (l->running && !finish(l)) {
         cf_log(CF_LOG_ERROR, "the ledger %s did not finish writing within %lld s; what it has not written is lost", l->path,
                (long long)(CF_LEDGER_FLUSH_NS / CF_NS_PER_S));
-        return;                         /* the thread is still using it */
+        pthread_detach(l->thread);      /* it goes on using what is therefore not freed */
+        return;
     }
     if (l->count > 0)
         cf_log(CF_LOG_ERROR, "%zu entries could not be written to the ledger %s: %s", l->count, l->path, l->error);

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 /* The writer waits so long for more before it writes: what comes meanwhile shares a transaction, and whoever asked has his
  * answer first. */
@@ -25,12 +26,13 @@ struct cf_ledger {
     int again_fd;
 
     pthread_mutex_t lock;
-    pthread_cond_t wake;                /* for the writer */
+    pthread_cond_t wake, done;          /* for the writer; when it has finished */
     /* Below, under the lock. */
     struct cf_ledger_entry *first, **last;
     size_t count, in_hand;              /* queued; being written */
     bool waiting;                       /* the writer wants to be told of the next entry */
-    bool stop, suspect;                 /* a reader found the file to be bad */
+    bool stop, finished;
+    ino_t suspect;                      /* the file that a reader found to be bad; 0: none */
     bool failing, overflowed;
     char error[256];
 

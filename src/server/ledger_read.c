@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum query { FIND, HISTORY, HISTORY_ONE, AUDIT };
 
@@ -26,17 +27,24 @@ void cf_ledger_reader_close(struct cf_ledger *l)
     l->reader = NULL;
 }
 
-/* A file that is bad is the writer's to deal with. */
+/* A file that is bad is the writer's to deal with; unless it has done so already, and this is still the old one. */
+static void suspect(struct cf_ledger *l)
+{
+    struct stat st;
+    if (stat(l->path, &st) < 0 || l->reader == NULL || cf_ledger_db_moved(l->reader))
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->suspect = st.st_ino;
+    pthread_mutex_unlock(&l->lock);
+    pthread_cond_signal(&l->wake);
+}
+
 static int failed(struct cf_ledger *l, int code, struct cf_error *error)
 {
     cf_error_set(error, CF_E_UNAVAILABLE, NULL, "the ledger cannot be read now: %s",
                  l->reader != NULL ? sqlite3_errmsg(l->reader) : sqlite3_errstr(code));
-    if (cf_ledger_db_is_broken(code)) {
-        pthread_mutex_lock(&l->lock);
-        l->suspect = true;
-        pthread_mutex_unlock(&l->lock);
-        pthread_cond_signal(&l->wake);
-    }
+    if (cf_ledger_db_is_broken(code))
+        suspect(l);
     cf_ledger_reader_close(l);
     return CF_E_UNAVAILABLE;
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Rows are looked through for old ones no more often than this, and no later than the other after the oldest is due. */
@@ -91,7 +92,7 @@ int cf_ledger_open_db(struct cf_ledger *l)
 
 /* ---- the queue ---- */
 
-static struct cf_ledger_entry *take(struct cf_ledger *l, bool *ret_suspect)
+static struct cf_ledger_entry *take(struct cf_ledger *l, ino_t *ret_suspect)
 {
     pthread_mutex_lock(&l->lock);
     struct cf_ledger_entry *batch = l->first;
@@ -100,7 +101,7 @@ static struct cf_ledger_entry *take(struct cf_ledger *l, bool *ret_suspect)
     l->last = &l->first;
     l->count = 0;
     *ret_suspect = l->suspect;
-    l->suspect = false;
+    l->suspect = 0;
     pthread_mutex_unlock(&l->lock);
     return batch;
 }
@@ -157,9 +158,10 @@ static void recovered(struct cf_ledger *l)
 
 /* ---- one turn ---- */
 
-static int prepare(struct cf_ledger *l, bool suspect)
+static int prepare(struct cf_ledger *l, ino_t suspect)
 {
-    if (suspect && l->db.handle != NULL) {
+    struct stat st;
+    if (suspect != 0 && l->db.handle != NULL && stat(l->path, &st) == 0 && st.st_ino == suspect) {
         snprintf(l->db.error, sizeof l->db.error, "a look-up found it to be corrupt");
         (void)put_aside(l, SQLITE_CORRUPT);
     } else if (l->db.handle != NULL && cf_ledger_db_moved(l->db.handle)) {
@@ -194,7 +196,7 @@ static int prune(struct cf_ledger *l)
 /* What goes wrong closes the database, so that the next try finds it as it is then. */
 static void turn(struct cf_ledger *l)
 {
-    bool suspect;
+    ino_t suspect;
     struct cf_ledger_entry *batch = take(l, &suspect);
     int code = prepare(l, suspect);
     if (code == SQLITE_OK && batch != NULL) {
@@ -204,8 +206,7 @@ static void turn(struct cf_ledger *l)
         if (code == SQLITE_OK) {
             atomic_fetch_add(&l->written, cf_ledger_entries_free(batch));
             batch = NULL;
-            if (l->prune_ns == CF_NEVER_NS)
-                l->prune_ns = mono_ns();
+            l->prune_ns = 0;            /* it has grown */
         }
     }
     give_back(l, batch);
@@ -227,7 +228,7 @@ static bool wait_for_work(struct cf_ledger *l)
     pthread_mutex_lock(&l->lock);
     while (!l->stop) {
         int64_t until_ns = l->retry_ns > 0 ? l->retry_ns : l->db.handle == NULL ? 0 : l->prune_ns;
-        if (mono_ns() >= until_ns || (l->retry_ns == 0 && (l->count > 0 || l->suspect)))
+        if (mono_ns() >= until_ns || (l->retry_ns == 0 && (l->count > 0 || l->suspect != 0)))
             break;
         l->waiting = true;
         wait_until(l, until_ns);
@@ -249,5 +250,9 @@ void *cf_ledger_work(void *ledger)
     while (wait_for_work(l))
         turn(l);
     cf_ledger_db_close(&l->db);
+    pthread_mutex_lock(&l->lock);
+    l->finished = true;
+    pthread_cond_signal(&l->done);
+    pthread_mutex_unlock(&l->lock);
     return NULL;
 }
