@@ -26,6 +26,7 @@ static const char usage[] =
     "  (c) heartbeats against nginx          (f) 1 GiB of output in one answer\n"
     "  (g) 1 GiB streamed to one reader      (i) a key through an attached terminal\n"
     "  (h) 100 sessions at once against one  (j) one session beside 16 that print without end\n"
+    "  (l) what the ledger adds to create, end and heartbeat\n"
     "\n"
     "Exit status: 0 when every measure was taken, 1 when one could not be; bars that were not met do not count.\n"
     "CURFEW names another curfew than the one in the build folder.\n";
@@ -37,6 +38,7 @@ static const struct {
     {'a', measure_create}, {'b', measure_exec}, {'c', measure_heartbeat},
     {'d', measure_end}, {'e', measure_memory}, {'f', measure_output},
     {'g', measure_stream}, {'h', measure_crowd}, {'i', measure_attach}, {'j', measure_flood},
+    {'l', measure_ledger},
 };
 
 static void introduce(const struct bench *b)

@@ -20,5 +20,6 @@ int measure_stream(const struct bench *b);      /* (g) */
 int measure_crowd(const struct bench *b);       /* (h) */
 int measure_attach(const struct bench *b);      /* (i) */
 int measure_flood(const struct bench *b);       /* (j) */
+int measure_ledger(const struct bench *b);      /* (l) */
 
 #endif

@@ -3,8 +3,6 @@
 #include "server/ledger.h"
 #include "server/server.h"
 
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,27 +38,31 @@ void cf_calls_ledger(struct cf_jsonw *w, struct cf_ledger *ledger)
     cf_jsonw_object_end(w);
 }
 
+static bool moment(const struct cf_call *call, const char *text, int64_t *ret_ns)
+{
+    char *end;
+    int64_t ago_ns;
+    double seconds = strtod(text, &end);
+    if (*end == '\0') {
+        if (strspn(text, "0123456789.") != strlen(text) || seconds > SECONDS_MAX)
+            return false;
+        *ret_ns = (int64_t)(seconds * (double)CF_NS_PER_S);
+        return true;
+    }
+    if (cf_duration_parse(text, &ago_ns) != 0 || ago_ns > call->now.wall_ns)
+        return false;
+    *ret_ns = call->now.wall_ns - ago_ns;
+    return true;
+}
+
 /* A plain number is Unix seconds, a duration with its unit is so long before now. */
 static int read_moment(const struct cf_call *call, const char *name, int64_t *ret_ns, struct cf_error *error)
 {
     const char *text = cf_call_text(call, name, NULL);
-    char *end;
-    int64_t ago_ns;
-    if (text == NULL)
+    if (text == NULL || moment(call, text, ret_ns))
         return 0;
-    double seconds = strtod(text, &end);
-    if (end != text && *end == '\0' && strspn(text, "0123456789.") == strlen(text)) {
-        if (seconds > SECONDS_MAX)
-            return cf_error_set(error, CF_E_INVALID, name, "\"%s\" must be Unix seconds from 0 to %.0f, or a duration such as 90m", name,
-                                SECONDS_MAX);
-        *ret_ns = (int64_t)(seconds * (double)CF_NS_PER_S);
-        return 0;
-    }
-    if (cf_duration_parse(text, &ago_ns) != 0 || ago_ns > call->now.wall_ns)
-        return cf_error_set(error, CF_E_INVALID, name, "\"%s\" must be Unix seconds from 0 to %.0f, or a duration such as 90m", name,
-                            SECONDS_MAX);
-    *ret_ns = call->now.wall_ns - ago_ns;
-    return 0;
+    return cf_error_set(error, CF_E_INVALID, name, "\"%s\" must be Unix seconds from 0 to %.0f, or how long ago, such as 90m",
+                        name, SECONDS_MAX);
 }
 
 /* A word of a table; the message lists them. */

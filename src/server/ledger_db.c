@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,19 @@ static int ask(struct cf_ledger_db *db, const char *text, int64_t *ret)
     return code;
 }
 
+/* One that others could read, and that is known to be ours by now.  A file system that has no modes says so by these. */
+static void tighten(const char *path)
+{
+    static const char *const ends[] = { "", "-wal", "-shm" };
+    char name[PATH_MAX];
+    struct stat st;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        snprintf(name, sizeof name, "%s%s", path, ends[i]);
+        if (stat(name, &st) == 0 && (st.st_mode & 077) != 0)
+            (void)chmod(name, 0600);
+    }
+}
+
 /* Sees to it that the schema is there and is ours, before anything is changed. */
 static int settle(struct cf_ledger_db *db, bool *ret_fresh)
 {
@@ -103,14 +117,15 @@ static int settle(struct cf_ledger_db *db, bool *ret_fresh)
                  CF_LEDGER_VERSION);
         return CF_LEDGER_NEWER;
     }
+    tighten(sqlite3_db_filename(db->handle, "main"));
     if ((code = sqlite3_exec(db->handle, pragmas, NULL, NULL, NULL)) != SQLITE_OK ||
         (*ret_fresh && (code = sqlite3_exec(db->handle, schema, NULL, NULL, NULL)) != SQLITE_OK))
         return fail(db, code);
     return ask(db, "PRAGMA page_size", &db->page_bytes);
 }
 
-/* Only its owner may read it; SQLite gives its other files the same mode.  It is never opened otherwise than by SQLite while SQLite has
- * it open: closing any descriptor of a file gives up the process's locks on it. */
+/* Only its owner may read it; SQLite gives its other files the same mode.  It is never opened otherwise than by SQLite
+ * while SQLite has it open: closing any descriptor of a file gives up the process's locks on it. */
 static int make_private(struct cf_ledger_db *db, const char *path)
 {
     struct stat st = { 0 };
@@ -120,11 +135,12 @@ static int make_private(struct cf_ledger_db *db, const char *path)
         return SQLITE_OK;
     }
     if (errno == EEXIST && stat(path, &st) == 0 && S_ISREG(st.st_mode)) {
-        if ((st.st_mode & 077) != 0)
-            (void)chmod(path, 0600);    /* a file system that cannot has said so by its modes */
-        return SQLITE_OK;
+        if (access(path, W_OK) == 0)
+            return SQLITE_OK;           /* SQLite would not say why it cannot */
+    } else if (errno == EEXIST) {
+        errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
     }
-    int why = errno == EEXIST ? (S_ISDIR(st.st_mode) ? EISDIR : EINVAL) : errno;
+    int why = errno;
     snprintf(db->error, sizeof db->error, "%s", strerror(why));
     return SQLITE_CANTOPEN;
 }
