@@ -191,11 +191,25 @@ static void push(struct cf_ledger *l, struct cf_ledger_entry *e)
     l->last = &e->next;
     l->count++;
     cf_ledger_bound(l);
-    bool wake = (l->waiting && !l->failing) || l->count == l->options.queue / 2;
-    l->waiting = l->waiting && !wake;
+    bool many = l->count == l->options.queue / 2, wanted = l->waiting && !l->failing;
     pthread_mutex_unlock(&l->lock);
-    if (wake)
-        pthread_cond_signal(&l->wake);
+    if (many || (wanted && l->options.queued == NULL))
+        cf_ledger_wake(l);
+    else if (wanted && !l->asked) {
+        l->asked = true;
+        l->options.queued(l->options.arg);
+    }
+}
+
+void cf_ledger_wake(struct cf_ledger *l)
+{
+    if (l == NULL)
+        return;
+    l->asked = false;
+    pthread_mutex_lock(&l->lock);
+    l->waiting = false;
+    pthread_mutex_unlock(&l->lock);
+    pthread_cond_signal(&l->wake);
 }
 
 /* Without memory an entry is lost, as when the queue is full. */

@@ -27,6 +27,10 @@ struct cf_ledger_options {
     size_t queue;                       /* entries that wait; as many again may be in the writer's hands */
     int64_t retention_ns;
     int64_t max_bytes;
+    /* Called by the loop when the writer waits and there is something for it: to call cf_ledger_wake some milliseconds later,
+     * behind the answer.  NULL: it is woken at once. */
+    void (*queued)(void *arg);
+    void *arg;
 };
 
 /* Opens the database, or begins one; what cannot be opened now is tried again and again by the writer.  Nothing is written
@@ -39,6 +43,7 @@ typedef void cf_ledger_lost(void *arg, const struct cf_tomb *tomb);
 size_t cf_ledger_reconcile(struct cf_ledger *ledger, const char *const *held, size_t count, cf_ledger_lost *lost, void *arg);
 /* Starts the writer.  0 or CF_E_SYSTEM. */
 int cf_ledger_start(struct cf_ledger *ledger, struct cf_error *error);
+void cf_ledger_wake(struct cf_ledger *ledger);
 /* Writes what is queued, for at most CF_LEDGER_FLUSH_NS, and ends the writer.  What cannot be written is told in the log. */
 void cf_ledger_free(struct cf_ledger **ledger);
 /* Readable when the database was begun anew while the server ran, or what was recorded may be incomplete: whoever knows what

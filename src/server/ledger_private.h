@@ -8,8 +8,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
-/* The writer waits so long for more before it writes: what comes meanwhile shares a transaction, and whoever asked has his
- * answer first. */
+/* The writer waits so long for more before it writes, unless that was done for it: what comes meanwhile shares a transaction. */
 #define CF_LEDGER_GATHER_NS (5 * CF_NS_PER_MS)
 /* After a failure; doubled up to the second. */
 #define CF_LEDGER_RETRY_FIRST_NS (100 * CF_NS_PER_MS)
@@ -23,6 +22,7 @@ struct cf_ledger {
     char *path;
     int64_t started_mono_ns, started_wall_ns;   /* retention goes by the one that no step of the wall clock moves */
     char by[CF_LEDGER_BY_MAX];
+    bool asked;                         /* to be woken: cf_ledger_wake is on its way */
     int again_fd;
 
     pthread_mutex_t lock;

@@ -39,22 +39,23 @@ static void suspect(struct cf_ledger *l)
     pthread_cond_signal(&l->wake);
 }
 
-static int failed(struct cf_ledger *l, int code, struct cf_error *error)
+static void failed(struct cf_ledger *l, int code, struct cf_error *error)
 {
     cf_error_set(error, CF_E_UNAVAILABLE, NULL, "the ledger cannot be read now: %s",
                  l->reader != NULL ? sqlite3_errmsg(l->reader) : sqlite3_errstr(code));
     if (cf_ledger_db_is_broken(code))
         suspect(l);
     cf_ledger_reader_close(l);
-    return CF_E_UNAVAILABLE;
 }
 
 /* It may not write, but it is opened so that it could: a log that a kill has left has to be gone through by whoever comes first. */
-static int prepare(struct cf_ledger *l, enum query which, sqlite3_stmt **ret, struct cf_error *error)
+static sqlite3_stmt *prepare(struct cf_ledger *l, enum query which, struct cf_error *error)
 {
     int code = SQLITE_OK, flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    if (l == NULL)
-        return cf_error_set(error, CF_E_UNAVAILABLE, NULL, "no ledger is kept: ledger_file is none");
+    if (l == NULL) {
+        cf_error_set(error, CF_E_UNAVAILABLE, NULL, "no ledger is kept: ledger_file is none");
+        return NULL;
+    }
     if (l->reader != NULL && cf_ledger_db_moved(l->reader))
         cf_ledger_reader_close(l);
     if (l->reader == NULL) {
@@ -64,17 +65,17 @@ static int prepare(struct cf_ledger *l, enum query which, sqlite3_stmt **ret, st
     }
     if (code == SQLITE_OK && l->queries[which] == NULL)
         code = sqlite3_prepare_v3(l->reader, texts[which], -1, SQLITE_PREPARE_PERSISTENT, &l->queries[which], NULL);
-    if (code != SQLITE_OK)
-        return failed(l, code, error);
-    *ret = l->queries[which];
-    return 0;
+    if (code == SQLITE_OK)
+        return l->queries[which];
+    failed(l, code, error);
+    return NULL;
 }
 
 const struct cf_tomb *cf_ledger_find(struct cf_ledger *l, const char *id)
 {
-    sqlite3_stmt *s;
     struct cf_error error;
-    if (l == NULL || prepare(l, FIND, &s, &error) != 0)
+    sqlite3_stmt *s = l != NULL ? prepare(l, FIND, &error) : NULL;
+    if (s == NULL)
         return NULL;
     sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC);
     int code = sqlite3_step(s);
@@ -90,7 +91,7 @@ const struct cf_tomb *cf_ledger_find(struct cf_ledger *l, const char *id)
     sqlite3_reset(s);
     sqlite3_clear_bindings(s);
     if (code != SQLITE_ROW && code != SQLITE_DONE)
-        (void)failed(l, code, &error);
+        failed(l, code, &error);
     return code == SQLITE_ROW ? &l->found : NULL;
 }
 
@@ -147,12 +148,12 @@ static void give(sqlite3_stmt *s, const struct sink *to)
 static int walk(struct cf_ledger *l, enum query which, const struct cf_ledger_query *q, const struct sink *to, int64_t *ret_next,
                 struct cf_error *error)
 {
-    sqlite3_stmt *s;
     size_t given = 0, seen = 0;
     int64_t at = 0;
-    int code = prepare(l, which, &s, error);
-    if (code != 0)
-        return code;
+    int code;
+    sqlite3_stmt *s = prepare(l, which, error);
+    if (s == NULL)
+        return CF_E_UNAVAILABLE;
     sqlite3_bind_int64(s, 1, q->before);
     if (which == HISTORY_ONE)
         sqlite3_bind_text(s, 2, q->session_id, -1, SQLITE_STATIC);
@@ -165,8 +166,10 @@ static int walk(struct cf_ledger *l, enum query which, const struct cf_ledger_qu
     }
     sqlite3_reset(s);
     sqlite3_clear_bindings(s);
-    if (code != SQLITE_ROW && code != SQLITE_DONE)
-        return failed(l, code, error);
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        failed(l, code, error);
+        return CF_E_UNAVAILABLE;
+    }
     *ret_next = code == SQLITE_ROW ? at : 0;
     return 0;
 }

@@ -225,6 +225,7 @@ static void turn(struct cf_ledger *l)
 /* False: there is nothing more to do. */
 static bool wait_for_work(struct cf_ledger *l)
 {
+    bool called = false;                /* by the loop, which has let some time pass */
     pthread_mutex_lock(&l->lock);
     while (!l->stop) {
         int64_t until_ns = l->retry_ns > 0 ? l->retry_ns : l->db.handle == NULL ? 0 : l->prune_ns;
@@ -232,9 +233,10 @@ static bool wait_for_work(struct cf_ledger *l)
             break;
         l->waiting = true;
         wait_until(l, until_ns);
+        called = l->options.queued != NULL && !l->waiting;
     }
     l->waiting = false;
-    for (int64_t until_ns = mono_ns() + CF_LEDGER_GATHER_NS; !l->stop && l->count < l->options.queue / 2 && mono_ns() < until_ns;)
+    for (int64_t until_ns = mono_ns() + (called ? 0 : CF_LEDGER_GATHER_NS); !l->stop && l->count < l->options.queue / 2 && mono_ns() < until_ns;)
         wait_until(l, until_ns);
     bool go = !l->stop || (l->count > 0 && l->stop_tries++ < CF_LEDGER_STOP_TRIES);
     bool pause = l->stop && l->stop_tries > 1;

@@ -37,7 +37,7 @@ struct cf_server {
     struct cf_tombs *tombs;
     struct cf_archive *archive;
     struct cf_ledger *ledger;           /* NULL: none is kept */
-    struct event *ledger_event;
+    struct event *ledger_event, *ledger_timer;
     struct cf_metrics metrics;
     struct event *renew_timer;
     struct event *term_event, *int_event, *shutdown_timer;

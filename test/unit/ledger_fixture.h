@@ -176,13 +176,13 @@ static inline int64_t ask(const char *sql)
     return number;
 }
 
-/* How many files of the folder begin with this. */
+/* How many files of the folder begin with this; their logs do not count. */
 static inline unsigned files(const char *prefix)
 {
     unsigned count = 0;
     DIR *dir = opendir(folder);
     for (const struct dirent *e; (e = readdir(dir)) != NULL;)
-        count += strncmp(e->d_name, prefix, strlen(prefix)) == 0;
+        count += strncmp(e->d_name, prefix, strlen(prefix)) == 0 && strstr(e->d_name, "-wal") == NULL;
     closedir(dir);
     return count;
 }
