@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define SIDES 2                         /* without, with */
-#define BEATS 2000                      /* in one round */
+#define BEATS 400                       /* in one round */
 /* As in (a): the pool is full again, the last round's processes are gone, and no processor has gone to sleep. */
 #define BETWEEN_ROUNDS_MS 15
 
@@ -108,7 +108,7 @@ int measure_ledger(const struct bench *b)
             result = http_create(&sides[i].http, "beats", sides[i].id, sizeof sides[i].id);
     }
     if (result == 0)
-        result = rounds(sides, b->quick ? 40 : 600, b->quick ? 4 : 30);
+        result = rounds(sides, b->quick ? 40 : 600, b->quick ? 20 : 300);
     if (result == 0)
         show(sides);
     for (int i = 0; i < SIDES; i++) {
