@@ -7,6 +7,8 @@
 #include "server/archive.h"
 #include "server/http.h"
 #include "server/journal_kept.h"
+#include "server/ledger.h"
+#include "server/records.h"
 #include "server/sessions.h"
 #include "server/sessions_kept.h"
 #include "server/shells.h"
@@ -235,16 +237,46 @@ static void restore_archive(struct cf_server *server, const struct records *reco
     }
 }
 
-void cf_recover_sessions(struct cf_server *server)
+/* Recording it twice changes nothing. */
+static void record_again(void *arg, const struct cf_tomb *tomb)
+{
+    struct cf_server *server = arg;
+    cf_ledger_ended(server->ledger, tomb);
+}
+
+/* The ledger learns who is alive, and what the dead had buried but maybe not written. */
+static int open_ledger(struct cf_server *server, struct cf_error *error)
+{
+    uint32_t count = cf_core_count(server->core), n = 0;
+    struct cf_session *rows = calloc(count + 1, sizeof *rows);
+    const char **ids = calloc(count + cf_tombs_count(server->tombs) + 1, sizeof *ids);
+    int code = rows != NULL && ids != NULL ? 0 : cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    size_t cursor = 0, ended = 0;
+    cf_handle handle;
+    while (code == 0 && n < count && cf_core_next(server->core, &cursor, &handle))
+        if (cf_core_get(server->core, handle, 0, &rows[n])) {
+            ids[n] = rows[n].id;
+            n++;
+        }
+    if (code == 0) {
+        ended = cf_tombs_ids(server->tombs, ids + n);
+        code = cf_records_open(server, ids, n + ended, error);
+    }
+    free(rows);
+    free(ids);
+    if (code == 0)
+        cf_tombs_each(server->tombs, (size_t)server->settings.ledger_queue / 2, record_again, server);
+    return code;
+}
+
+int cf_recover_sessions(struct cf_server *server, struct cf_error *error)
 {
     struct records records = { 0 };
     struct journals journals = { 0 };
     if (server->heirs.servers == 0)
-        return;
-    if (read_records(server->keep.vault, &records) < 0) {
-        cf_log(CF_LOG_ERROR, "out of memory for what the last server left");
-        return;
-    }
+        return cf_records_open(server, NULL, 0, error);
+    if (read_records(server->keep.vault, &records) < 0)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for what the last server left");
     restore_journals(server, &records, &journals);
     restore_tombs(server, &records);
     restore_sessions(server, &records);
@@ -254,10 +286,12 @@ void cf_recover_sessions(struct cf_server *server)
         cf_journal_unref(&journals.all[i]);             /* who has none but this is nobody's */
     free(journals.all);
     free(records.all);
+    int code = open_ledger(server, error);
     cf_shells_clean(server->shells);
     cf_shells_replay(server->shells, cf_vault_hand(server->keep.vault));
     cf_sessions_resume(server->sessions);
     cf_log(CF_LOG_INFO, "server %u took %u sessions over", server->heirs.servers + 1, cf_core_count(server->core));
+    return code;
 }
 
 /* ---- listeners ---- */

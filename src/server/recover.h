@@ -11,8 +11,9 @@
 int cf_recover_open(struct cf_server *server, bool *ret_settled, struct cf_error *error);
 /* Writes the settings down for the next server. */
 void cf_recover_keep_settings(struct cf_server *server);
-/* Brings sessions, their output, tombstones and what is kept of ended sessions back to life.  What the keeper holds and nobody knows is ended. */
-void cf_recover_sessions(struct cf_server *server);
+/* Opens the ledger, and brings sessions, their output, tombstones and what is kept of ended sessions back to life.  What the keeper holds and nobody
+ * knows is ended; what is recorded and not held is lost.  0 or CF_E_NO_MEMORY, CF_E_SYSTEM. */
+int cf_recover_sessions(struct cf_server *server, struct cf_error *error);
 /* The listeners that the keeper holds, to be taken over. */
 void cf_recover_listeners(struct cf_server *server, struct cf_listeners *ret);
 void cf_recover_keep_listeners(struct cf_server *server);

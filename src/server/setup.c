@@ -270,14 +270,12 @@ int cf_setup(struct cf_server *server, char *const *environment, struct cf_error
         code = open_host(server, environment, error);
     if (code == 0)
         code = open_sessions(server, error);
-    if (code == 0) {
-        cf_recover_sessions(server);
+    if (code == 0)
+        code = cf_recover_sessions(server, error);
+    if (code == 0)
         code = listen_to_keeper(server, error);
-    }
     if (code == 0)
         code = start_renewing(server, error);
-    if (code == 0)
-        code = cf_records_open(server, NULL, 0, error);
     if (code == 0)
         code = cf_shutdown_prepare(server, error);
     if (code == 0)

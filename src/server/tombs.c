@@ -177,6 +177,24 @@ const struct cf_tomb *cf_tombs_find(struct cf_tombs *t, const char *id, int64_t 
     return NULL;
 }
 
+size_t cf_tombs_ids(const struct cf_tombs *t, const char **ret)
+{
+    size_t n = 0;
+    for (const struct grave *g = t->oldest; g != NULL; g = g->younger)
+        ret[n++] = g->tomb.id;
+    return n;
+}
+
+void cf_tombs_each(const struct cf_tombs *t, size_t most, void (*each)(void *arg, const struct cf_tomb *tomb), void *arg)
+{
+    size_t skip = t->count > most ? t->count - most : 0;
+    for (const struct grave *g = t->oldest; g != NULL; g = g->younger)
+        if (skip > 0)
+            skip--;
+        else
+            each(arg, &g->tomb);
+}
+
 size_t cf_tombs_count(const struct cf_tombs *t)
 {
     return t->count;

@@ -45,6 +45,10 @@ void cf_tombs_free(struct cf_tombs **tombs);
 const struct cf_tomb *cf_tombs_add(struct cf_tombs *tombs, const struct cf_tomb *tomb);
 /* NULL when there is none of that id, or none any more.  Borrowed until the next add. */
 const struct cf_tomb *cf_tombs_find(struct cf_tombs *tombs, const char *id, int64_t now_mono_ns);
+/* The ids of all, borrowed until the next add; room for as many as there are.  Returns how many. */
+size_t cf_tombs_ids(const struct cf_tombs *tombs, const char **ret);
+/* The last `most` of them, the oldest first. */
+void cf_tombs_each(const struct cf_tombs *tombs, size_t most, void (*each)(void *arg, const struct cf_tomb *tomb), void *arg);
 size_t cf_tombs_count(const struct cf_tombs *tombs);
 
 /* "cgroup+pidns", "cgroup", "pidns", "subreaper", or "none". */
