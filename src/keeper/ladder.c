@@ -89,6 +89,7 @@ static void interrupt(struct cf_keeper *k, struct cf_held *held, int64_t value)
 
     held->state = CF_HELD_INTERRUPTED;
     held->rung = CF_RUNG_INTERRUPTED;
+    held->interrupted_ns = k->now_ns;
     wake_in(k, held, held->grace_ns);
     /* S1.2: what cannot be interrupted is killed at once. */
     if (k->ops->signal(k, held, &all, SIGINT, true) != 0)
@@ -114,6 +115,7 @@ static void end(struct cf_keeper *k, struct cf_held *held, int64_t grace_ms)
         return;
     }
     held->rung = CF_RUNG_CLOSED;
+    held->closed_ns = k->now_ns;
     window_ns = held->grace_ns / 10 < CLOSE_WINDOW_NS ? held->grace_ns / 10 : CLOSE_WINDOW_NS;
     wake_in(k, held, window_ns);
 }

@@ -47,6 +47,12 @@ static void answer(struct cf_keeper *k, const void *data, size_t len)
     k->link.answer_kept = true;
 }
 
+/* How long after END a step was taken; -1: it was not. */
+static int64_t step_ms(const struct cf_held *held, int64_t at_ns)
+{
+    return at_ns == 0 ? -1 : (at_ns - held->ended_ns) / CF_NS_PER_MS;
+}
+
 static int put_owed(struct cf_keeper *k, const struct cf_held *held, uint32_t what)
 {
     struct cf_wire_spawned spawned = { .type = CF_WIRE_SPAWNED, .status = held->spawn_error, .key = held->key,
@@ -56,7 +62,10 @@ static int put_owed(struct cf_keeper *k, const struct cf_held *held, uint32_t wh
     struct cf_wire_left left = { .type = CF_WIRE_LEFT, .wait_status = held->wait_status, .key = held->key };
     struct cf_wire_ended ended = { .type = CF_WIRE_ENDED, .cause = held->cause, .key = held->key, .rung = held->rung,
                                    .wait_status = held->wait_status, .killed = held->killed,
-                                   .took_ms = (held->proven_ns - held->ended_ns) / CF_NS_PER_MS };
+                                   .took_ms = (held->proven_ns - held->ended_ns) / CF_NS_PER_MS,
+                                   .closed_ms = step_ms(held, held->closed_ns),
+                                   .interrupted_ms = step_ms(held, held->interrupted_ns),
+                                   .killed_ms = step_ms(held, held->killed_ns) };
 
     switch (what) {
     case CF_OWED_SPAWNED: return put(k, &spawned, sizeof spawned);
@@ -283,7 +292,7 @@ static int end(struct cf_keeper *k, const struct cf_wire_end *request)
 {
     struct cf_held *held = cf_table_by_key(&k->table, request->key);
     struct cf_wire_ended unknown = { .type = CF_WIRE_ENDED, .cause = CF_CAUSE_ASKED, .key = request->key,
-                                     .rung = CF_RUNG_UNKNOWN };
+                                     .rung = CF_RUNG_UNKNOWN, .closed_ms = -1, .interrupted_ms = -1, .killed_ms = -1 };
 
     if (request->grace_ms < 0)
         return -1;

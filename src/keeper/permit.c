@@ -25,7 +25,7 @@ _Static_assert(sizeof(struct cf_wire_held) == 24, "cf_wire_held");
 _Static_assert(sizeof(struct cf_wire_kept) == 80, "cf_wire_kept");
 _Static_assert(sizeof(struct cf_wire_spawned) == 24, "cf_wire_spawned");
 _Static_assert(sizeof(struct cf_wire_left) == 16, "cf_wire_left");
-_Static_assert(sizeof(struct cf_wire_ended) == 40, "cf_wire_ended");
+_Static_assert(sizeof(struct cf_wire_ended) == 64, "cf_wire_ended");
 
 const struct cf_permit *cf_permit_check(const void *data, size_t len, size_t nfds, uint32_t connection_state,
                                         const char **ret_why)

@@ -47,7 +47,9 @@ struct cf_held {
     int64_t lease_ns, grace_ns;
     int64_t ended_ns;                   /* when END came */
     int64_t proven_ns;                  /* when it was found empty; 0: not yet */
-    int64_t killed_ns;                  /* when SIGKILL first went out */
+    int64_t closed_ns;                  /* when its input and output were given up; 0: they were not */
+    int64_t interrupted_ns;             /* when SIGINT went out; 0: it did not */
+    int64_t killed_ns;                  /* when SIGKILL first went out; 0: it did not */
     int64_t pause_ns;                   /* of the back-off */
     int swept_signo;                    /* SIGINT or SIGKILL that the next sweep brings it; 0: none */
     bool lease_doubted;                 /* ran out once; the next time counts */

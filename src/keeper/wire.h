@@ -267,6 +267,9 @@ struct cf_wire_ended {
     uint32_t killed;                /* processes that were alive when SIGKILL went out */
     uint32_t pad;
     int64_t took_ms;                /* from END to proof */
+    int64_t closed_ms;              /* how long after END input and output were given up, … */
+    int64_t interrupted_ms;         /* … SIGINT went out, … */
+    int64_t killed_ms;              /* … SIGKILL went out for the first time; each -1: it did not come to that */
 };
 
 #endif

@@ -100,11 +100,13 @@ static const struct cf_tomb *bury(struct session *s, const struct cf_session *ro
 {
     struct cf_now now = cf_clock_now();
     struct cf_buf last;
+    char ladder[CF_LADDER_TEXT_MAX];
     struct cf_tomb tomb = {
         .kind = row->kind, .reason = row->reason, .created_wall_ns = s->created_wall_ns, .ended_wall_ns = now.wall_ns,
         .ended_mono_ns = now.mono_ns, .idle_for_ns = s->idle_for_ns, .message_count = row->message_count,
         .hold = cf_shell_hold(s->shell), .rung = report->rung, .has_status = report->rung != CF_RUNG_UNKNOWN,
         .wait_status = report->wait_status, .killed = report->killed, .took_ms = report->took_ms,
+        .closed_ms = report->closed_ms, .interrupted_ms = report->interrupted_ms, .killed_ms = report->killed_ms,
     };
     memcpy(tomb.id, row->id, sizeof tomb.id);
     memcpy(tomb.workspace, row->workspace, sizeof tomb.workspace);
@@ -112,8 +114,8 @@ static const struct cf_tomb *bury(struct session *s, const struct cf_session *ro
     cf_buf_init(&last, CF_LAST_OUTPUT_MAX);
     cf_journal_last(cf_shell_journal(s->shell), CF_LAST_OUTPUT_MAX - 1, &last);
     tomb.last_output = cf_buf_take(&last, &tomb.last_output_len);
-    cf_log(CF_LOG_INFO, "session %s ended: %s, %s, %u killed, %lld ms", row->id, cf_reason_name(row->reason),
-           cf_rung_name(report->rung), report->killed, (long long)report->took_ms);
+    cf_log(CF_LOG_INFO, "session %s ended: %s, %s, %u killed, %lld ms (%s)", row->id, cf_reason_name(row->reason),
+           cf_rung_name(report->rung), report->killed, (long long)report->took_ms, cf_tomb_ladder(&tomb, ladder));
     cf_ledger_ended(s->all->server->ledger, &tomb);
     return cf_tombs_add(s->all->server->tombs, &tomb);
 }

@@ -319,7 +319,8 @@ void cf_shell_on_spawned(struct cf_shell *s, const struct cf_wire_spawned *repor
 {
     if (report->status != 0 && s->ending) {
         /* The keeper had its END before the leader was there: it says so by this report alone. */
-        struct cf_wire_ended nothing = { .type = CF_WIRE_ENDED, .cause = CF_CAUSE_ASKED, .key = s->key, .rung = CF_RUNG_UNKNOWN };
+        struct cf_wire_ended nothing = { .type = CF_WIRE_ENDED, .cause = CF_CAUSE_ASKED, .key = s->key, .rung = CF_RUNG_UNKNOWN,
+                                         .closed_ms = -1, .interrupted_ms = -1, .killed_ms = -1 };
         cf_shell_on_ended(s, &nothing);
         return;
     }

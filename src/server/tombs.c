@@ -3,6 +3,7 @@
 
 #include "server/keep.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -217,6 +218,47 @@ const char *cf_rung_name(enum cf_rung rung)
     return names[rung <= CF_RUNG_KILLED ? rung : CF_RUNG_UNKNOWN];
 }
 
+/* What was done to end it, in its order. */
+struct step {
+    const char *name;
+    int64_t after_ms;
+};
+
+static size_t steps_of(const struct cf_tomb *t, struct step ret[3])
+{
+    const struct step all[] = { { "closed", t->closed_ms }, { "interrupted", t->interrupted_ms }, { "killed", t->killed_ms } };
+    size_t n = 0;
+    for (size_t i = 0; i < 3 && t->rung != CF_RUNG_UNKNOWN; i++)
+        if (all[i].after_ms >= 0)
+            ret[n++] = all[i];
+    return n;
+}
+
+const char *cf_tomb_ladder(const struct cf_tomb *t, char text[CF_LADDER_TEXT_MAX])
+{
+    struct step steps[3];
+    size_t n = steps_of(t, steps), len = 0;
+    snprintf(text, CF_LADDER_TEXT_MAX, "no step");
+    for (size_t i = 0; i < n && len < CF_LADDER_TEXT_MAX; i++)
+        len += (size_t)snprintf(text + len, CF_LADDER_TEXT_MAX - len, "%s%s after %lld ms", i > 0 ? ", " : "", steps[i].name,
+                                (long long)steps[i].after_ms);
+    return text;
+}
+
+static void write_ladder(const struct cf_tomb *t, struct cf_jsonw *w)
+{
+    struct step steps[3];
+    size_t n = steps_of(t, steps);
+    cf_jsonw_array(w, "ladder");
+    for (size_t i = 0; i < n; i++) {
+        cf_jsonw_object(w, NULL);
+        cf_jsonw_str(w, "step", steps[i].name);
+        cf_jsonw_int(w, "after_ms", steps[i].after_ms);
+        cf_jsonw_object_end(w);
+    }
+    cf_jsonw_array_end(w);
+}
+
 void cf_tomb_fields(const struct cf_tomb *t, struct cf_jsonw *w)
 {
     bool exited = t->has_status && WIFEXITED(t->wait_status), killed = t->has_status && WIFSIGNALED(t->wait_status);
@@ -234,6 +276,7 @@ void cf_tomb_fields(const struct cf_tomb *t, struct cf_jsonw *w)
     cf_jsonw_str(w, "rung", cf_rung_name(t->rung));
     cf_jsonw_int(w, "killed", t->killed);
     cf_jsonw_int(w, "took_ms", t->took_ms);
+    write_ladder(t, w);
     if (exited)
         cf_jsonw_int(w, "exit_code", WEXITSTATUS(t->wait_status));
     else

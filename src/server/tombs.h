@@ -25,6 +25,7 @@ struct cf_tomb {
     int wait_status;                    /* the leader's, when has_status */
     uint32_t killed;
     int64_t took_ms;
+    int64_t closed_ms, interrupted_ms, killed_ms;       /* the ladder's steps, as in struct cf_wire_ended */
     char *last_output;                  /* up to CF_LAST_OUTPUT_MAX bytes, owned; may be NULL */
     size_t last_output_len;
 };
@@ -54,6 +55,9 @@ size_t cf_tombs_count(const struct cf_tombs *tombs);
 /* "cgroup+pidns", "cgroup", "pidns", "subreaper", or "none". */
 const char *cf_hold_name(uint32_t hold);
 const char *cf_rung_name(enum cf_rung rung);
+/* "closed after 0 ms, interrupted after 50 ms"; "no step" where nothing was left to be done. */
+#define CF_LADDER_TEXT_MAX 128
+const char *cf_tomb_ladder(const struct cf_tomb *tomb, char text[CF_LADDER_TEXT_MAX]);
 void cf_tomb_json(const struct cf_tomb *tomb, struct cf_jsonw *w, const char *key);
 /* The members of that object, without the last output. */
 void cf_tomb_fields(const struct cf_tomb *tomb, struct cf_jsonw *w);

@@ -35,6 +35,16 @@ static void escape(void **state, const char *script, int64_t grace_ms)
     assert_int_equal(report.ended.cause, CF_CAUSE_ASKED);
     assert_true(report.ended.killed >= 3);
     assert_true(report.ended.took_ms >= (grace_ms > 0 ? grace_ms : 0));
+    if (grace_ms == 0) {
+        assert_int_equal(report.ended.closed_ms, -1);
+        assert_int_equal(report.ended.interrupted_ms, -1);
+        assert_int_equal(report.ended.killed_ms, 0);
+    } else {                            /* the window is a tenth of the grace, at most 50 ms */
+        assert_int_equal(report.ended.closed_ms, 0);
+        assert_true(report.ended.interrupted_ms >= (grace_ms < 500 ? grace_ms / 10 : 50));
+        assert_true(report.ended.killed_ms >= report.ended.interrupted_ms + grace_ms);
+        assert_true(report.ended.took_ms >= report.ended.killed_ms);
+    }
     bye(&p);
 }
 
@@ -120,6 +130,9 @@ static void a_stopped_process_is_woken_to_be_interrupted(void **state)
     assert_true(peer_await(&p, CF_WIRE_ENDED, 1, &report));
     assert_int_equal(report.ended.rung, CF_RUNG_INTERRUPTED);
     assert_int_equal(WEXITSTATUS(report.ended.wait_status), 4);
+    assert_int_equal(report.ended.closed_ms, 0);
+    assert_true(report.ended.interrupted_ms >= 50 && report.ended.interrupted_ms <= report.ended.took_ms);
+    assert_int_equal(report.ended.killed_ms, -1);
     bye(&p);
 }
 
@@ -138,6 +151,9 @@ static void an_empty_session_ends_at_once(void **state)
     peer_end(&p, 1, 0);
     assert_true(peer_await(&p, CF_WIRE_ENDED, 1, &report));
     assert_int_equal(report.ended.rung, CF_RUNG_UNKNOWN);
+    assert_int_equal(report.ended.closed_ms, -1);
+    assert_int_equal(report.ended.interrupted_ms, -1);
+    assert_int_equal(report.ended.killed_ms, -1);
     bye(&p);
 }
 

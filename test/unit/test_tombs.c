@@ -76,7 +76,7 @@ static void thousands_are_found(void **state)
 static void shown_with_every_field(void **state)
 {
     static const char *const fields[] = { "session_id", "kind", "workspace_name", "state", "created_at", "ended_at", "reason",
-        "evidence", "inactive_time", "message_count", "containment", "rung", "killed", "took_ms", "exit_code", "signal", "last_output" };
+        "evidence", "inactive_time", "message_count", "containment", "rung", "killed", "took_ms", "ladder", "exit_code", "signal", "last_output" };
     struct cf_tomb tomb = { .id = "bash_w_1", .reason = CF_REASON_CLOSED, .has_status = true, .wait_status = 3 << 8, .rung = CF_RUNG_EMPTY,
                             .hold = CF_HOLD_CGROUP | CF_HOLD_PIDNS };
     struct cf_buf out;
@@ -99,6 +99,29 @@ static void shown_with_every_field(void **state)
     cf_buf_free(&out);
 }
 
+static void tells_the_steps_in_their_order(void **state)
+{
+    char text[CF_LADDER_TEXT_MAX];
+    struct cf_tomb tomb = { .id = "agent_w_1", .rung = CF_RUNG_KILLED, .closed_ms = 0, .interrupted_ms = 50, .killed_ms = 5050 };
+    struct cf_buf out;
+    struct cf_jsonw w;
+    assert_string_equal(cf_tomb_ladder(&tomb, text), "closed after 0 ms, interrupted after 50 ms, killed after 5050 ms");
+    cf_buf_init(&out, 4096);
+    cf_jsonw_init(&w, &out);
+    cf_tomb_json(&tomb, &w, NULL);
+    assert_non_null(strstr(out.data, "\"ladder\":[{\"step\":\"closed\",\"after_ms\":0},{\"step\":\"interrupted\",\"after_ms\":50},"
+                                     "{\"step\":\"killed\",\"after_ms\":5050}]"));
+    cf_buf_free(&out);
+    tomb.closed_ms = tomb.interrupted_ms = -1;
+    tomb.killed_ms = 0;
+    assert_string_equal(cf_tomb_ladder(&tomb, text), "killed after 0 ms");
+    tomb.killed_ms = -1;
+    assert_string_equal(cf_tomb_ladder(&tomb, text), "no step");
+    tomb.killed_ms = INT64_MAX;
+    tomb.closed_ms = tomb.interrupted_ms = INT64_MAX;
+    assert_true(strlen(cf_tomb_ladder(&tomb, text)) < CF_LADDER_TEXT_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +130,8 @@ int main(void)
         { .name = "a tombstone stays until its retention has run out", .test_func = retention_is_strict },
         { .name = "thousands of tombstones are each found", .test_func = thousands_are_found },
         { .name = "a tombstone tells reason, evidence, ladder and exit status", .test_func = shown_with_every_field },
+        { .name = "S1.2: a tombstone tells the steps of the end in their order, and how long after the decision each was",
+          .test_func = tells_the_steps_in_their_order },
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
