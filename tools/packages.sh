@@ -10,7 +10,7 @@ packages_build="gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev lib
 # clang and its run time build the fuzz harnesses, g++ the C++ programs that use the library; bash, curl, jq and procps are
 # what the documents' examples run; prometheus is what /metrics is for, and brings promtool.
 # shellcheck disable=SC2034
-packages_check="g++ libcmocka-dev libvterm-dev python3 bash curl jq shellcheck procps clang libclang-rt-dev prometheus"
+packages_check="g++ libcmocka-dev libvterm-dev python3 bash curl jq shellcheck procps clang libclang-rt-dev prometheus strace"
 
 # Whom `./run --bench table` compares with.  redis-tools holds Redis's server without a service that starts by itself.
 # shellcheck disable=SC2034
