@@ -53,22 +53,25 @@ static void the_pid_and_the_hold_are_told(void **state)
     assert_int_equal(held.hold, CF_HOLD_PIDNS);
 }
 
-static void a_start_that_failed_unheard_is_told_once(void **state)
+static void what_happens_before_hello_is_not_told_before_it(void **state)
 {
     (void)hello();
     serve();
     s.spawn_waits = true;
     (void)spawn(1);
     s.spawn_waits = false;
-    cf_fd_close(&s.peer_fd);
-    cf_ladder_event(&s.k, cf_table_by_key(&s.k.table, 1), CF_EVENT_FAILED, ENOEXEC);
+    spawn_all(2, 3);
     succeed();
-    assert_int_equal(hello().held, 1);
-    assert_int_equal(expect(CF_WIRE_HELD, 1).held.session_state, CF_WIRE_S_NONE);
-    assert_int_equal(expect(CF_WIRE_SPAWNED, 1).spawned.status, ENOEXEC);
-    assert_int_equal(s.k.table.live, 0);
-    succeed();
-    assert_int_equal(hello().held, 0);
+    cf_ladder_event(&s.k, cf_table_by_key(&s.k.table, 1), CF_EVENT_STARTED, 55);
+    cf_ladder_event(&s.k, cf_table_by_key(&s.k.table, 2), CF_EVENT_LEFT, 0);
+    cf_ladder_end(&s.k, cf_table_by_key(&s.k.table, 3), CF_CAUSE_LEASE, 0);
+    expect_silence();
+    (void)hello();
+    assert_int_equal(expect(CF_WIRE_HELD, 1).held.pid, 55);
+    assert_int_equal(expect(CF_WIRE_HELD, 2).held.session_state, CF_WIRE_S_LEFT);
+    assert_int_equal(expect(CF_WIRE_HELD, 3).held.session_state, CF_WIRE_S_ENDING);
+    expect(CF_WIRE_LEFT, 2);
+    expect(CF_WIRE_ENDED, 3);
     expect_silence();
 }
 
@@ -119,26 +122,6 @@ static void forget_before_the_last_word_keeps_that(void **state)
     assert_non_null(cf_table_by_key(&s.k.table, 1));
     expect(CF_WIRE_SIGNALED, 1);
     assert_null(cf_table_by_key(&s.k.table, 1));
-}
-
-static void signals_of_an_earlier_server_are_not_told(void **state)
-{
-    (void)hello();
-    serve();
-    spawn_all(1, 1);
-    for (int i = 0; i < 3; i++)
-        TELL(cf_wire_signal, .type = CF_WIRE_SIGNAL, .signo = SIGINT, .key = 1, .scope = CF_SCOPE_GROUP);
-    cf_link_signaled(&s.k, cf_table_by_key(&s.k.table, 1));
-    assert_int_equal(expect(CF_WIRE_SIGNALED, 1).signaled.answers, 1);
-    cf_link_signaled(&s.k, cf_table_by_key(&s.k.table, 1));     /* told to nobody */
-    succeed();
-    (void)hello();
-    expect(CF_WIRE_HELD, 1);
-    TELL(cf_wire_signal, .type = CF_WIRE_SIGNAL, .signo = SIGINT, .key = 1, .scope = CF_SCOPE_GROUP);
-    cf_link_signaled(&s.k, cf_table_by_key(&s.k.table, 1));     /* the third of the one before */
-    expect_silence();
-    cf_link_signaled(&s.k, cf_table_by_key(&s.k.table, 1));
-    assert_int_equal(expect(CF_WIRE_SIGNALED, 1).signaled.answers, 1);
 }
 
 static void a_server_that_reads_late_gets_all_and_is_not_heard_before(void **state)
@@ -462,10 +445,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST("the next server is told of each session with its state, then what it has to know", each_session_is_told_with_its_state),
         TEST("the next server is told the leader's pid and what holds it", the_pid_and_the_hold_are_told),
-        TEST("a start that failed while no server listened is told to the next one, once", a_start_that_failed_unheard_is_told_once),
+        TEST("what happens before HELLO is not told before WELCOME, and once", what_happens_before_hello_is_not_told_before_it),
         TEST("what has ended is told to each server, once, until one forgets it", what_ended_is_told_until_it_is_forgotten),
         TEST("what is forgotten goes when all is said", forget_before_the_last_word_keeps_that),
-        TEST("signals that an earlier server asked for are answered to nobody", signals_of_an_earlier_server_are_not_told),
         TEST("a server that reads late is told all, and not heard before", a_server_that_reads_late_gets_all_and_is_not_heard_before),
         TEST("a server that goes while it is told leaves nothing open of what ended",
              a_server_that_goes_while_it_is_told_leaves_nothing_open_of_what_ended),

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -251,6 +252,27 @@ static void what_happened_in_between_is_told_to_the_next(void **state)
     bye(&p);
 }
 
+static void what_a_server_said_before_it_was_killed_counts(void **state)
+{
+    struct peer p;
+    union report report;
+    CF_FD_AUTO in = -1;
+
+    open_lasting(&p, state);
+    start(&p, 1, "sleep 1000", LEASE_MS, NULL);
+    start(&p, 2, "sleep 1000", LEASE_MS, NULL);
+    for (int i = 0; i < 600; i++)       /* more than one turn of the keeper's, whose answers nobody reads */
+        peer_signal(&p, 1, SIGCONT, CF_SCOPE_LEADER, 0);
+    peer_end(&p, 1, 0);
+    in = hold_pipe(&p, 2, 5, "last words");
+    next(&p);
+    assert_int_equal(expect_held(&p, 1, CF_WIRE_S_ENDING).key, 1);
+    expect_held(&p, 2, CF_WIRE_S_LIVE);
+    expect_pipe(&p, 2, 5, "last words");
+    assert_true(peer_await(&p, CF_WIRE_ENDED, 1, &report));
+    bye(&p);
+}
+
 static void two_hundred_servers_leave_no_descriptor_and_no_process(void **state)
 {
     struct peer p;
@@ -434,20 +456,11 @@ static void told_to_go_while_no_server_is_there_it_ends_all_in_order(void **stat
     start(&p, 1, "trap 'echo asked; exit' INT; echo ready; while :; do sleep 0.1; done", LEASE_MS, &out);
     assert_true(peer_await_text(out, "ready"));
     assert_true(peer_next(&p));         /* at once; the next one would come in ten minutes */
-    cf_fd_close(&p.fd);
+    assert_int_equal(shutdown(p.fd, SHUT_WR), 0);
+    assert_true(peer_broken(&p));       /* the keeper has seen that it is gone */
     assert_int_equal(kill(p.keeper_pid, SIGTERM), 0);
     assert_true(peer_await_text(out, "asked"));
     expect_exit(&p, 0);
-}
-
-static void a_bye_is_no_reason_to_start_another(void **state)
-{
-    struct peer p;
-
-    open_lasting(&p, state);
-    start(&p, 1, "sleep 1000", LEASE_MS, NULL);
-    next(&p);
-    bye(&p);
 }
 
 static const struct behaviour behaviours[] = {
@@ -457,6 +470,8 @@ static const struct behaviour behaviours[] = {
       an_end_closes_what_is_held_of_the_session },
     { "what happened while no server was there, or listened, is told to the next",
       what_happened_in_between_is_told_to_the_next },
+    { "what a server had said before it was killed counts, behind answers that it did not read",
+      what_a_server_said_before_it_was_killed_counts },
     { "200 servers leave no descriptor and no process", two_hundred_servers_leave_no_descriptor_and_no_process },
     { "a server that breaks the rules is killed, and another one starts",
       a_server_that_breaks_the_rules_is_killed_and_followed },
@@ -469,7 +484,6 @@ static const struct behaviour behaviours[] = {
     { "with no server to come the sessions end", without_a_server_to_come_the_sessions_end },
     { "told to go while no server is there, the keeper ends all with the grace and exits with 0",
       told_to_go_while_no_server_is_there_it_ends_all_in_order },
-    { "a BYE is no reason to start another server", a_bye_is_no_reason_to_start_another },
 };
 
 int main(int argc, char **argv)

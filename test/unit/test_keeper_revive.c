@@ -74,6 +74,45 @@ static void what_an_unruly_server_says_after_that_does_not_count(void **state)
     assert_int_equal(expect(CF_WIRE_HELD, 1).held.session_state, CF_WIRE_S_LIVE);
 }
 
+static void a_start_that_failed_unheard_is_told_once(void **state)
+{
+    (void)hello();
+    serve();
+    s.spawn_waits = true;
+    (void)spawn(1);
+    s.spawn_waits = false;
+    cf_fd_close(&s.peer_fd);
+    cf_ladder_event(&s.k, cf_table_by_key(&s.k.table, 1), CF_EVENT_FAILED, ENOEXEC);
+    succeed();
+    assert_int_equal(hello().held, 1);
+    assert_int_equal(expect(CF_WIRE_HELD, 1).held.session_state, CF_WIRE_S_NONE);
+    assert_int_equal(expect(CF_WIRE_SPAWNED, 1).spawned.status, ENOEXEC);
+    assert_int_equal(s.k.table.live, 0);
+    succeed();
+    assert_int_equal(hello().held, 0);
+    expect_silence();
+}
+
+static void signals_of_an_earlier_server_are_not_told(void **state)
+{
+    (void)hello();
+    serve();
+    spawn_all(1, 1);
+    for (int i = 0; i < 3; i++)
+        TELL(cf_wire_signal, .type = CF_WIRE_SIGNAL, .signo = SIGINT, .key = 1, .scope = CF_SCOPE_GROUP);
+    cf_link_signaled(&s.k, cf_table_by_key(&s.k.table, 1));
+    assert_int_equal(expect(CF_WIRE_SIGNALED, 1).signaled.answers, 1);
+    cf_link_signaled(&s.k, cf_table_by_key(&s.k.table, 1));     /* told to nobody */
+    succeed();
+    (void)hello();
+    expect(CF_WIRE_HELD, 1);
+    TELL(cf_wire_signal, .type = CF_WIRE_SIGNAL, .signo = SIGINT, .key = 1, .scope = CF_SCOPE_GROUP);
+    cf_link_signaled(&s.k, cf_table_by_key(&s.k.table, 1));     /* the third of the one before */
+    expect_silence();
+    cf_link_signaled(&s.k, cf_table_by_key(&s.k.table, 1));
+    assert_int_equal(expect(CF_WIRE_SIGNALED, 1).signaled.answers, 1);
+}
+
 /* --- starting it again --- */
 
 static int64_t pause_of(void)
@@ -276,6 +315,8 @@ int main(void)
         TEST("what a dead server had said counts, behind its unread reports too", what_a_dead_server_said_counts),
         TEST("a BYE of a server that left reports unread is heard", a_goodbye_behind_a_reset_is_heard),
         TEST("what a server says after it broke the rules does not count", what_an_unruly_server_says_after_that_does_not_count),
+        TEST("a start that failed while no server listened is told to the next one, once", a_start_that_failed_unheard_is_told_once),
+        TEST("signals that an earlier server asked for are answered to nobody", signals_of_an_earlier_server_are_not_told),
         TEST("a server that dies again and again is started at once, after 100 ms, and up to 10 s, then given up",
              starts_in_a_row_are_further_and_further_apart),
         TEST("ten seconds of serving make a death the first in a row", ten_seconds_of_serving_make_good),
