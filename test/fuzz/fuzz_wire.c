@@ -102,11 +102,13 @@ static void drain(void)
     }
 }
 
+/* With room for a few packets, so that one that does not read is met in the middle of everything. */
 static void connect_one(struct cf_keeper *k, uint32_t state)
 {
-    int ends[2];
+    int ends[2], little = 1;
 
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0 ||
+        setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &little, sizeof little) != 0)
         abort();
     k->link = (struct cf_link){ .fd = ends[0], .state = state, .serial = ++k->links };
     peer.fd = ends[1];
