@@ -122,6 +122,7 @@ int cf_verb_configure(struct cf_cli *cli);
 int cf_verb_history(struct cf_cli *cli);
 int cf_verb_audit(struct cf_cli *cli);
 int cf_verb_metrics(struct cf_cli *cli);
+int cf_verb_upgrade(struct cf_cli *cli);
 int cf_verb_version(struct cf_cli *cli);
 
 #endif

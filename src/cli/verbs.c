@@ -81,6 +81,9 @@ static const struct cf_verb special[] = {
      .notes = "Who asked is told as the kernel knows it: the user's number, or that a token was shown."},
     {.name = "metrics", .args = "", .run = cf_verb_metrics,
      .notes = "Prints text for Prometheus, with --json as well. docs/metrics.md lists the numbers."},
+    {.name = "upgrade", .args = "", .run = cf_verb_upgrade,
+     .notes = "Waits until the fresh server serves; exits with 69 when it did not and the old one goes on. SIGHUP to the keeper does the same. "
+              "The settings stay as they are."},
     {.name = "version", .args = "", .run = cf_verb_version},
 };
 #define SPECIAL (sizeof special / sizeof *special)

@@ -62,6 +62,14 @@ struct cf_revival {
     int64_t due_ns;                     /* of the next start, or of the kill of a server that does not go; CF_NEVER_NS */
 };
 
+/* Another program in the server's place; see upgrade.c. */
+struct cf_upgrade {
+    enum { CF_UPGRADE_IDLE, CF_UPGRADE_LEAVING, CF_UPGRADE_TRYING } state;
+    bool leave_due;                     /* LEAVE is to be sent */
+    int64_t until_ns;                   /* end of the patience with this state; CF_NEVER_NS */
+    uint32_t outcome;                   /* enum cf_upgrade_outcome of the last one */
+};
+
 enum cf_phase {
     CF_PHASE_SERVING,
     CF_PHASE_DRAINING,                  /* told to go; the server has been told, too */
@@ -84,6 +92,7 @@ struct cf_keeper {
     struct cf_cgroups cgroups;
     struct cf_link link;
     uint32_t links;                     /* connections that there were */
+    struct cf_upgrade upgrade;
     struct cf_kept kept;
     struct cf_revival revival;
     enum cf_phase phase;

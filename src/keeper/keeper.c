@@ -9,6 +9,7 @@
 #include "keeper/link.h"
 #include "keeper/revive.h"
 #include "keeper/spare.h"
+#include "keeper/upgrade.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,8 +59,8 @@ static int settle_signals(void)
     sigaddset(&read_by_loop, SIGCHLD);
     sigaddset(&read_by_loop, SIGTERM);
     sigaddset(&read_by_loop, SIGINT);
+    sigaddset(&read_by_loop, SIGHUP);
     blocked = read_by_loop;
-    sigaddset(&blocked, SIGHUP);        /* blocked and never read: a closed terminal or log does not end it */
     sigaddset(&blocked, SIGPIPE);
     if (sigprocmask(SIG_BLOCK, &blocked, NULL) != 0)
         return -1;
@@ -130,7 +131,7 @@ int cf_keeper_new(const struct cf_keeper_config *config, struct cf_keeper **ret_
     k->spare = (struct cf_berth){ .control_fd = -1, .cgroup_fd = -1 };
     k->spare_due_ns = CF_NEVER_NS;
     k->link.fd = k->cgroups.dir_fd = k->proc_fd = k->epoll_fd = k->signal_fd = -1;
-    k->phase_until_ns = k->revival.due_ns = CF_NEVER_NS;
+    k->phase_until_ns = k->revival.due_ns = k->upgrade.until_ns = CF_NEVER_NS;
     cf_table_init(&k->table, config->max_sessions);
     outcome = settle(k, error);
     if (outcome != 0)
@@ -293,6 +294,8 @@ static void read_signals(struct cf_keeper *k)
     while (read(k->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
         if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
             told_to_go(k);
+        else if (info.ssi_signo == SIGHUP && info.ssi_code <= 0)    /* the kernel's is a terminal that was closed, and asks for nothing */
+            cf_upgrade_begin(k, "SIGHUP");
     reap(k);
 }
 
@@ -323,6 +326,7 @@ static void run_timers(struct cf_keeper *k)
 
     if (k->phase_until_ns <= k->now_ns)
         phase_timer(k);
+    cf_upgrade_turn(k);
     if (cf_revive_turn(k) != 0)
         server_lost(k, "cannot be started");
     if (k->table.soonest_ns > k->now_ns)
@@ -341,6 +345,8 @@ static int pause_ms(const struct cf_keeper *k)
         until_ns = k->spare_due_ns;
     if (k->revival.due_ns < until_ns)
         until_ns = k->revival.due_ns;
+    if (k->upgrade.until_ns < until_ns)
+        until_ns = k->upgrade.until_ns;
     if (until_ns == CF_NEVER_NS)
         return -1;
     left_ns = until_ns - cf_clock_now().mono_ns;

@@ -5,10 +5,14 @@
 #include "base/error.h"
 #include "keeper/spawn.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #define CF_KEEPER_EXIT_LOST 70          /* the server went away unasked */
+
+/* Which program: the one that runs now, whatever lies on the disk; or that. */
+enum cf_start { CF_START_CURRENT, CF_START_FRESH };
 
 /* All borrowed for as long as the keeper lives. */
 struct cf_keeper_config {
@@ -20,7 +24,10 @@ struct cf_keeper_config {
     int64_t grace_ms;                   /* when a signal ends the keeper, or the server goes */
     /* Starts another server.  Its pid, a child of the caller (0: no process), and the keeper's end of the connection; or -1
      * and errno.  NULL: a server that dies ends the sessions. */
-    pid_t (*start_server)(void *context, int *ret_fd);
+    pid_t (*start_server)(void *context, enum cf_start which, int *ret_fd);
+    /* The program that was started FRESH is the current one from now on; or it is given up.  NULL: nobody needs to know. */
+    void (*settle_server)(void *context, bool taken);
+    int64_t drain_ms;                   /* a server that is to leave answers what it can for so long */
     void *start_context;
     uint32_t server_restarts;           /* in a row, before it is given up; 0: none */
     int64_t restart_pause_ms;           /* before the second in a row; doubles up to a hundred times of it.  0: 100; below 0: none */

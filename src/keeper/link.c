@@ -4,6 +4,7 @@
 #include "base/packet.h"
 #include "keeper/handover.h"
 #include "keeper/ladder.h"
+#include "keeper/upgrade.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -120,6 +121,7 @@ void cf_link_signaled(struct cf_keeper *k, struct cf_held *held)
 
 void cf_link_flush(struct cf_keeper *k)
 {
+    struct cf_wire_leave leave = { .type = CF_WIRE_LEAVE, .drain_ms = k->config.drain_ms };
     struct cf_link *link = &k->link;
 
     if (link->fd < 0 || link->lost || link->mute)
@@ -133,6 +135,11 @@ void cf_link_flush(struct cf_keeper *k)
         if (put(k, &link->answer, link->answer_len) != 0)
             return;
         link->answer_kept = false;
+    }
+    if (k->upgrade.leave_due) {
+        if (put(k, &leave, sizeof leave) != 0)
+            return;
+        k->upgrade.leave_due = false;
     }
     while (link->owed_first != 0) {
         struct cf_held *held = cf_table_slot(&k->table, link->owed_first - 1);
@@ -180,6 +187,7 @@ static int hello(struct cf_keeper *k, const struct cf_wire_hello *request)
         .type = CF_WIRE_WELCOME, .version = CF_WIRE_VERSION, .hold_default = k->hold_default,
         .hold_offered = k->hold_offered, .swept = k->swept, .keeper_pid = getpid(), .servers = k->revival.served,
         .held = k->table.live, .kept = k->kept.total,
+        .upgrade = k->upgrade.state == CF_UPGRADE_TRYING ? CF_UPGRADE_DONE : k->upgrade.outcome,
     };
 
     if (request->version != CF_WIRE_VERSION) {
@@ -362,6 +370,7 @@ static int serving(struct cf_keeper *k)
         cf_log(CF_LOG_INFO, "the server serves again, %lld ms after the last one was lost",
                (long long)((k->now_ns - r->lost_ns) / CF_NS_PER_MS));
     r->lost_ns = 0;
+    cf_upgrade_served(k);
     return 0;
 }
 
@@ -387,6 +396,8 @@ int cf_link_dispatch(struct cf_keeper *k, const void *data, size_t len, int *fds
     case CF_WIRE_DROP: return drop(k, &request.DROP);
     case CF_WIRE_FORGET: return forget(k, &request.FORGET);
     case CF_WIRE_SERVING: return serving(k);
+    case CF_WIRE_UPGRADE: cf_upgrade_begin(k, "the server"); return 0;
+    case CF_WIRE_HANDOVER: return 0;
     default: return -1;
     }
 }

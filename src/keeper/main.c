@@ -124,6 +124,7 @@ static int settle(struct program *p, struct cf_error *error)
     /* Room for those on their way out, too. */
     p->config.max_sessions = (uint32_t)s->max_sessions + (uint32_t)s->warm_pool + 64;
     p->config.grace_ms = s->cleanup_on_shutdown ? s->grace / 1000000 : 0;
+    p->config.drain_ms = s->upgrade_drain / CF_NS_PER_MS;
     p->config.server_restarts = (uint32_t)s->server_restarts;
     p->config.restart_pause_ms = s->server_restart_pause > 0 ? (s->server_restart_pause + CF_NS_PER_MS - 1) / CF_NS_PER_MS : -1;
     if (cf_hold_parse(s->containment, &p->config.hold) != 0)
@@ -132,19 +133,41 @@ static int settle(struct program *p, struct cf_error *error)
     return outcome != 0 ? outcome : settle_folders(p, error);
 }
 
-/* Does not return unless the server cannot be exec'd. */
-static void become_server(char **argv, int fd, pid_t keeper_pid)
+/* How servers are started. */
+struct launcher {
+    char **argv;
+    int current_fd, fresh_fd;           /* their programs; -1: not opened yet */
+    char path[4096];                    /* what argv[0] is */
+};
+
+/* The program beside the keeper's own, else where it was installed; by descriptor, so that one that is replaced on the disk can be had again. */
+static int open_program(struct launcher *l)
 {
-    char path[4096];
-    sigset_t later;
-    ssize_t length;
+    ssize_t length = readlink("/proc/self/exe", l->path, sizeof l->path - 32);
     char *slash;
+    int fd;
+
+    l->path[length > 0 ? length : 0] = '\0';
+    slash = strrchr(l->path, '/');
+    strcpy(slash != NULL ? slash + 1 : l->path, "curfew-server");
+    fd = open(l->path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        fd = open(strcpy(l->path, CURFEW_LIBEXECDIR "/curfew-server"), O_PATH | O_CLOEXEC);
+    return fd;
+}
+
+/* Does not return unless the server cannot be exec'd. */
+static void become_server(struct launcher *l, int program_fd, int fd, pid_t keeper_pid)
+{
+    sigset_t later;
 
     /* A group of its own: Ctrl-C is for the keeper, which tells the server. */
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != keeper_pid)
         return;
+    if (program_fd == CF_WIRE_SERVER_FD)
+        program_fd = fcntl(program_fd, F_DUPFD_CLOEXEC, CF_WIRE_SERVER_FD + 1);
     if (fd == CF_WIRE_SERVER_FD ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, CF_WIRE_SERVER_FD) < 0)
         return;
     /* What tells it to go waits until it can hear that (cf_shutdown_prepare), and does not kill it while it starts. */
@@ -152,29 +175,30 @@ static void become_server(char **argv, int fd, pid_t keeper_pid)
     sigaddset(&later, SIGTERM);
     sigaddset(&later, SIGINT);
     sigprocmask(SIG_SETMASK, &later, NULL);
-    length = readlink("/proc/self/exe", path, sizeof path - 32);
-    path[length > 0 ? length : 0] = '\0';
-    slash = strrchr(path, '/');
-    strcpy(slash != NULL ? slash + 1 : path, "curfew-server");
-    argv[0] = path;
-    execv(path, argv);
-    argv[0] = strcpy(path, CURFEW_LIBEXECDIR "/curfew-server");
-    execv(path, argv);
-    cf_log(CF_LOG_ERROR, "cannot start curfew-server: %s", strerror(errno));
+    l->argv[0] = l->path;
+    execveat(program_fd, "", l->argv, environ, AT_EMPTY_PATH);
+    if (errno == ENOENT)                /* a script, which its interpreter has to open by name */
+        execv(l->path, l->argv);
+    cf_log(CF_LOG_ERROR, "cannot start %s: %s", l->path, strerror(errno));
 }
 
-static pid_t start_server(void *context, int *ret_fd)
+static pid_t start_server(void *context, enum cf_start which, int *ret_fd)
 {
-    char **argv = context;
+    struct launcher *l = context;
+    int *program_fd = which == CF_START_FRESH ? &l->fresh_fd : &l->current_fd;
     pid_t self = getpid(), pid;
     int ends[2];
 
+    if (which == CF_START_FRESH)
+        cf_fd_close(&l->fresh_fd);
+    if (*program_fd < 0)
+        *program_fd = open_program(l);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
         return -1;
     cf_environment_share(true);
     pid = fork();
     if (pid == 0) {
-        become_server(argv, ends[1], self);
+        become_server(l, *program_fd, ends[1], self);
         _exit(127);
     }
     cf_environment_share(false);
@@ -186,25 +210,43 @@ static pid_t start_server(void *context, int *ret_fd)
     return pid;
 }
 
+static void settle_server(void *context, bool taken)
+{
+    struct launcher *l = context;
+
+    if (taken) {
+        cf_fd_close(&l->current_fd);
+        l->current_fd = l->fresh_fd;
+        l->fresh_fd = -1;
+    } else {
+        cf_fd_close(&l->fresh_fd);
+    }
+}
+
 static int keep(struct program *p, char **argv, struct cf_error *error)
 {
+    static struct launcher launcher = { .current_fd = -1, .fresh_fd = -1 };
     struct cf_keeper *keeper;
     char word[32];
     int outcome, server_fd;
     pid_t server_pid;
 
     p->config.start_server = start_server;
-    p->config.start_context = argv;
+    p->config.start_context = &launcher;
+    p->config.settle_server = settle_server;
+    launcher.argv = argv;
     outcome = cf_keeper_new(&p->config, &keeper, error);
     if (outcome != 0)
         return outcome;
     cf_log(CF_LOG_INFO, "sessions are held by %s", cf_hold_format(cf_keeper_hold(keeper), word, sizeof word));
-    server_pid = start_server(argv, &server_fd);
+    server_pid = start_server(&launcher, CF_START_CURRENT, &server_fd);
     if (server_pid < 0)
         outcome = cf_error_set(error, CF_E_SYSTEM, NULL, "cannot start the server: %s", strerror(errno));
     else
         outcome = cf_keeper_serve(keeper, server_fd, server_pid);
     cf_keeper_free(&keeper);
+    cf_fd_close(&launcher.current_fd);
+    cf_fd_close(&launcher.fresh_fd);
     return outcome;
 }
 

@@ -20,6 +20,9 @@ _Static_assert(sizeof(struct cf_wire_hold) == 80 && CF_WIRE_FDS_MAX == 8, "cf_wi
 _Static_assert(sizeof(struct cf_wire_drop) == 24, "cf_wire_drop");
 _Static_assert(sizeof(struct cf_wire_forget) == 16, "cf_wire_forget");
 _Static_assert(sizeof(struct cf_wire_serving) == 8, "cf_wire_serving");
+_Static_assert(sizeof(struct cf_wire_upgrade) == 8, "cf_wire_upgrade");
+_Static_assert(sizeof(struct cf_wire_handover) == 8, "cf_wire_handover");
+_Static_assert(sizeof(struct cf_wire_leave) == 16, "cf_wire_leave");
 _Static_assert(sizeof(struct cf_wire_welcome) == 40, "cf_wire_welcome");
 _Static_assert(sizeof(struct cf_wire_held) == 24, "cf_wire_held");
 _Static_assert(sizeof(struct cf_wire_kept) == 80, "cf_wire_kept");

@@ -1,5 +1,6 @@
 #include "keeper/revive.h"
 #include "base/log.h"
+#include "keeper/upgrade.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -52,7 +53,9 @@ static bool plan(struct cf_keeper *k, const char *how)
 
 bool cf_revive_after(struct cf_keeper *k, const char *how, bool unruly)
 {
-    if (!cf_revive_may(k))
+    if (k->server_pid == 0 && cf_upgrade_after(k, how))
+        return true;
+    if (!cf_revive_may(k) && k->upgrade.state == CF_UPGRADE_IDLE)
         return false;
     if (k->server_pid == 0)
         return plan(k, how);
@@ -76,7 +79,7 @@ static void kill_hung(struct cf_keeper *k)
 static int start(struct cf_keeper *k)
 {
     int fd;
-    pid_t pid = k->config.start_server(k->config.start_context, &fd);
+    pid_t pid = k->config.start_server(k->config.start_context, cf_upgrade_start(k), &fd);
 
     if (pid < 0) {
         cf_log(CF_LOG_ERROR, "cannot start the server: %s", strerror(errno));

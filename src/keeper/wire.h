@@ -49,7 +49,9 @@
     REQUEST(HOLD,   7, cf_wire_hold,   1, 8, CF_WIRE_C_READY, CF_WIRE_S_ANY) \
     REQUEST(DROP,   8, cf_wire_drop,   0, 0, CF_WIRE_C_READY, CF_WIRE_S_ANY) \
     REQUEST(FORGET, 9, cf_wire_forget, 0, 0, CF_WIRE_C_READY, CF_WIRE_S_ANY) \
-    REQUEST(SERVING, 10, cf_wire_serving, 0, 0, CF_WIRE_C_READY, 0)
+    REQUEST(SERVING, 10, cf_wire_serving, 0, 0, CF_WIRE_C_READY, 0) \
+    REQUEST(UPGRADE, 11, cf_wire_upgrade, 0, 0, CF_WIRE_C_READY, 0) \
+    REQUEST(HANDOVER, 12, cf_wire_handover, 0, 0, CF_WIRE_C_READY, 0)
 
 #define CF_WIRE_REPORTS(REPORT) \
     REPORT(WELCOME, 101, cf_wire_welcome) \
@@ -58,7 +60,8 @@
     REPORT(ENDED,   104, cf_wire_ended) \
     REPORT(SIGNALED, 105, cf_wire_signaled) \
     REPORT(HELD,    106, cf_wire_held) \
-    REPORT(KEPT,    107, cf_wire_kept)
+    REPORT(KEPT,    107, cf_wire_kept) \
+    REPORT(LEAVE,   108, cf_wire_leave)
 
 enum cf_wire_type {
 #define ROW(name, number, ...) CF_WIRE_##name = number,
@@ -188,6 +191,32 @@ struct cf_wire_serving {
     uint32_t pad;
 };
 
+/* UPGRADE: the server wants the program on disk to take its place; LEAVE follows.  Ignored while one is under way. */
+struct cf_wire_upgrade {
+    uint32_t type;
+    uint32_t pad;
+};
+
+/* HANDOVER: the last word of a server that was told to LEAVE, before it exits: everything of it is in its records and the keeper's hand. */
+struct cf_wire_handover {
+    uint32_t type;
+    uint32_t pad;
+};
+
+/* LEAVE: another server is to take this one's place.  It answers what it can within `drain_ms`, says HANDOVER and exits; one that
+ * does not is killed, and nothing is lost by that either. */
+struct cf_wire_leave {
+    uint32_t type;
+    uint32_t pad;
+    int64_t drain_ms;
+};
+
+enum cf_upgrade_outcome {
+    CF_UPGRADE_NONE = 0,            /* there was none */
+    CF_UPGRADE_DONE = 1,            /* the server is what lay on the disk then */
+    CF_UPGRADE_UNDONE = 2,          /* that did not serve: the server is what was there before */
+};
+
 /* WELCOME: the answer to HELLO. */
 struct cf_wire_welcome {
     uint32_t type;
@@ -199,7 +228,7 @@ struct cf_wire_welcome {
     uint32_t servers;               /* that were SERVING before this one */
     uint32_t held;                  /* HELD reports that follow at once */
     uint32_t kept;                  /* descriptors that come between them */
-    uint32_t pad;
+    uint32_t upgrade;               /* enum cf_upgrade_outcome of the last one; DONE to the server that is on trial, too */
 };
 
 /* HELD: after WELCOME, of each session.  What it has not heard of yet, or not taken note of (LEFT, ENDED, and SPAWNED for one that was

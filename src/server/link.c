@@ -81,6 +81,7 @@ static void dispatch(struct cf_link *link, const union report *r)
     case CF_WIRE_SPAWNED: link->reports.spawned(link->arg, &r->SPAWNED); break;
     case CF_WIRE_SIGNALED: link->reports.signaled(link->arg, &r->SIGNALED); break;
     case CF_WIRE_LEFT: link->reports.left(link->arg, &r->LEFT); break;
+    case CF_WIRE_LEAVE: link->reports.leave(link->arg, &r->LEAVE); break;
     case CF_WIRE_ENDED: link->reports.ended(link->arg, &r->ENDED); break;
     default: lose(link, "said something out of place"); break;
     }
@@ -315,5 +316,17 @@ void cf_link_forget(struct cf_link *link, uint64_t key)
 void cf_link_serving(struct cf_link *link)
 {
     struct cf_wire_serving packet = { .type = CF_WIRE_SERVING };
+    send_packet(link, &packet, sizeof packet, NULL, 0);
+}
+
+void cf_link_upgrade(struct cf_link *link)
+{
+    struct cf_wire_upgrade packet = { .type = CF_WIRE_UPGRADE };
+    send_packet(link, &packet, sizeof packet, NULL, 0);
+}
+
+void cf_link_handover(struct cf_link *link)
+{
+    struct cf_wire_handover packet = { .type = CF_WIRE_HANDOVER };
     send_packet(link, &packet, sizeof packet, NULL, 0);
 }

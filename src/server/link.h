@@ -19,6 +19,7 @@ struct cf_link_reports {
     void (*signaled)(void *arg, const struct cf_wire_signaled *report);
     void (*left)(void *arg, const struct cf_wire_left *report);
     void (*ended)(void *arg, const struct cf_wire_ended *report);
+    void (*leave)(void *arg, const struct cf_wire_leave *report);
     void (*lost)(void *arg, const char *why);   /* the keeper is gone, or talks nonsense; nothing follows */
 };
 
@@ -61,5 +62,7 @@ void cf_link_hold(struct cf_link *link, uint64_t key, const uint64_t *tags, cons
 void cf_link_drop(struct cf_link *link, uint64_t key, uint64_t tag);
 void cf_link_forget(struct cf_link *link, uint64_t key);
 void cf_link_serving(struct cf_link *link);
+void cf_link_upgrade(struct cf_link *link);
+void cf_link_handover(struct cf_link *link);
 
 #endif

@@ -317,6 +317,12 @@ void cf_recover_keep_listeners(struct cf_server *server)
     }
 }
 
+void cf_recover_drop_listeners(struct cf_server *server)
+{
+    for (uint32_t i = 0; i < CF_LISTEN_MAX; i++)
+        cf_keep_drop(&server->keep, 0, CF_TAG_LISTENER, i);
+}
+
 void cf_recover_done(struct cf_server *server)
 {
     cf_heirs_free(&server->heirs);

@@ -17,6 +17,8 @@ int cf_recover_sessions(struct cf_server *server, struct cf_error *error);
 /* The listeners that the keeper holds, to be taken over. */
 void cf_recover_listeners(struct cf_server *server, struct cf_listeners *ret);
 void cf_recover_keep_listeners(struct cf_server *server);
+/* No next server is to have them: who connects is to be refused. */
+void cf_recover_drop_listeners(struct cf_server *server);
 /* Nothing more is taken over. */
 void cf_recover_done(struct cf_server *server);
 

@@ -43,6 +43,7 @@ struct cf_server {
     struct event *term_event, *int_event, *shutdown_timer;
     int workspace_fd;                   /* the workspace folder, O_PATH */
     bool shutting_down;
+    int64_t leave_until_ns;             /* another server takes over then at the latest; 0: none does */
     int64_t drain_until_ns;             /* while shutting down: when unanswered requests are given up */
     int exit_status;
 };

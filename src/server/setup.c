@@ -66,6 +66,11 @@ static void on_ended(void *arg, const struct cf_wire_ended *report)
     cf_link_forget(server->link, report->key);          /* what became of it is in the vault */
 }
 
+static void on_leave(void *arg, const struct cf_wire_leave *report)
+{
+    cf_shutdown_leave(arg, report->drain_ms * CF_NS_PER_MS);
+}
+
 /* A keeper that was told to hurry ends everything, reports it and hangs up: then all that is left is to answer. */
 static void on_lost(void *arg, const char *why)
 {
@@ -227,7 +232,7 @@ static int open_sessions(struct cf_server *server, struct cf_error *error)
 static int listen_to_keeper(struct cf_server *server, struct cf_error *error)
 {
     static const struct cf_link_reports reports = { .spawned = on_spawned, .signaled = on_signaled, .left = on_left,
-                                                    .ended = on_ended, .lost = on_lost };
+                                                    .ended = on_ended, .leave = on_leave, .lost = on_lost };
     if (cf_link_welcome(server->link)->swept > 0 && server->heirs.servers == 0)
         cf_log(CF_LOG_WARNING, "%u processes of an earlier keeper were found and killed", cf_link_welcome(server->link)->swept);
     return cf_link_listen(server->link, server->loop, &reports, server, error);

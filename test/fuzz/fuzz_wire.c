@@ -246,9 +246,14 @@ void cf_keeper_end_all(struct cf_keeper *k, enum cf_end_cause cause, int64_t gra
 }
 
 /* Sessions may outlive a server; that another one starts is the loop's. */
-static pid_t never(void *context, int *ret_fd)
+static pid_t never(void *context, enum cf_start which, int *ret_fd)
 {
     abort();
+}
+
+/* There is no process. */
+void cf_keeper_signal_server(const struct cf_keeper *k, int signo)
+{
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

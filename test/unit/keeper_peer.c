@@ -64,8 +64,9 @@ struct starter {
     unsigned count;
 };
 
-static pid_t start_next(void *context, int *ret_fd)
+static pid_t start_next(void *context, enum cf_start which, int *ret_fd)
 {
+    (void)which;
     struct starter *s = context;
     int ends[2];
     pid_t pid = 0;

@@ -76,7 +76,7 @@ static inline int release(struct cf_keeper *k, struct cf_held *held)
 
 /* --- servers --- */
 
-static inline pid_t connect_next(void *context, int *ret_fd)
+static inline pid_t connect_next(void *context, enum cf_start which, int *ret_fd)
 {
     int ends[2];
 
@@ -102,9 +102,9 @@ static inline int set_up(void **state)
                               .proc_fd = -1, .signal_fd = -1, .epoll_fd = epoll_create1(EPOLL_CLOEXEC),
                               .spare = { .control_fd = -1, .cgroup_fd = -1 }, .cgroups = { .dir_fd = -1 } };
     s.k.config = (struct cf_keeper_config){ .start_server = connect_next, .server_restarts = RESTARTS, .grace_ms = 1000 };
-    s.k.phase_until_ns = s.k.revival.due_ns = s.k.spare_due_ns = CF_NEVER_NS;
+    s.k.phase_until_ns = s.k.revival.due_ns = s.k.spare_due_ns = s.k.upgrade.until_ns = CF_NEVER_NS;
     cf_table_init(&s.k.table, 300);
-    assert_int_equal(connect_next(NULL, &fd), 0);
+    assert_int_equal(connect_next(NULL, CF_START_CURRENT, &fd), 0);
     s.starts = 0;
     cf_keeper_connect(&s.k, fd, 0);
     return 0;
