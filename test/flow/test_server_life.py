@@ -174,18 +174,19 @@ def _():
             assert sessions == [], sessions
             if containment == "cgroup":
                 s.wait_log("killed [1-9][0-9]* processes that an earlier keeper had left")
-            s.fails(404, "not_found", "GET", f"/v1/sessions/{made}")
+            assert s.fails(410, "gone", "GET", f"/v1/sessions/{made}")["session"]["reason"] == "lost"
             assert s.exec(s.create()["session_id"], "echo on")["stdout"] == "on\n"
 
 
-@case("after a stop the same folders serve again: workspaces are there, sessions are not")
+@case("after a stop the same folders serve again: workspaces and tombstones are there, sessions are not")
 def _():
     with Server() as s:
         made = s.create(workspace="w")["session_id"]
         s.exec(made, "echo data >file")
         s.stop()
         s.start()
-        s.fails(404, "not_found", "GET", f"/v1/sessions/{made}")
+        assert s.list() == []
+        assert s.fails(410, "gone", "GET", f"/v1/sessions/{made}")["session"]["reason"] == "shutdown"
         assert s.exec(s.create(workspace="w")["session_id"], "cat file")["stdout"] == "data\n"
     assert processes(s.mark) == {}
 
