@@ -61,13 +61,13 @@ static int read_moment(const struct cf_call *call, const char *name, int64_t *re
     const char *text = cf_call_text(call, name, NULL);
     if (text == NULL || moment(call, text, ret_ns))
         return 0;
-    return cf_error_set(error, CF_E_INVALID, name, "\"%s\" must be Unix seconds from 0 to %.0f, or how long ago, such as 90m",
-                        name, SECONDS_MAX);
+    return cf_error_set(error, CF_E_INVALID, name,
+                        "\"%s\" must be Unix seconds from 0 to %.0f, or how long ago, such as 90m", name, SECONDS_MAX);
 }
 
 /* A word of a table; the message lists them. */
-static int read_word(const struct cf_call *call, const char *name, const char *const *words, size_t count, const char **ret,
-                     struct cf_error *error)
+static int read_word(const struct cf_call *call, const char *name, const char *const *words, size_t count,
+                     const char **ret, struct cf_error *error)
 {
     const char *text = cf_call_text(call, name, NULL);
     char list[256] = "";
@@ -180,7 +180,9 @@ static void write_entry(void *arg, int64_t number, const struct cf_audit *entry)
 
 void cf_calls_audit(struct cf_call *call)
 {
-    static const char *const actions[] = { "end", "setting", "cleanup", "cleanup_start", "cleanup_stop", "start", "stop" };
+    static const char *const actions[] = {
+        "end", "setting", "cleanup", "cleanup_start", "cleanup_stop", "start", "stop"
+    };
     struct cf_ledger_query query;
     struct cf_error error;
     int64_t next = 0;

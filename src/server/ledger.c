@@ -126,8 +126,8 @@ void cf_ledger_free(struct cf_ledger **ledger)
         return;
     *ledger = NULL;
     if (l->running && !finish(l)) {
-        cf_log(CF_LOG_ERROR, "the ledger %s did not finish writing within %lld s; what it has not written is lost", l->path,
-               (long long)(CF_LEDGER_FLUSH_NS / CF_NS_PER_S));
+        cf_log(CF_LOG_ERROR, "the ledger %s did not finish writing within %lld s; what it has not written is lost",
+               l->path, (long long)(CF_LEDGER_FLUSH_NS / CF_NS_PER_S));
         pthread_detach(l->thread);      /* it goes on using what is therefore not freed */
         return;
     }
@@ -223,8 +223,8 @@ static struct cf_ledger_entry *new_entry(struct cf_ledger *l, int what)
     return e;
 }
 
-void cf_ledger_opened(struct cf_ledger *l, const char *id, const char *kind, const char *workspace, int64_t created_wall_ns,
-                      uint32_t hold)
+void cf_ledger_opened(struct cf_ledger *l, const char *id, const char *kind, const char *workspace,
+                      int64_t created_wall_ns, uint32_t hold)
 {
     struct cf_ledger_entry *e = new_entry(l, CF_ENTRY_OPENED);
     if (e == NULL)

@@ -1,12 +1,12 @@
 /* ledger.h: history: what was recorded of sessions, of their ends and of changes at run time, in a SQLite database that
  * outlives the server.
  *
- * The loop only puts an entry into a bounded queue; one thread of the ledger's own writes, many entries in a transaction,
- * and no failure of its disk reaches a session.  What is not written yet waits in the queue; when that is full the oldest
- * goes and is counted.  Looking something up is done by a second connection, by the loop itself, and bounded: with a
- * write-ahead log a reader never waits for the writer.
+ * The loop only puts an entry into a bounded queue; one thread of the ledger's own writes, many entries in a
+ * transaction, and no failure of its disk reaches a session.  What is not written yet waits in the queue; when that is
+ * full the oldest goes and is counted.  Looking something up is done by a second connection, by the loop itself, and
+ * bounded: with a write-ahead log a reader never waits for the writer.
  *
- * All functions are called by the loop's thread.  NULL is a ledger that is off: nothing is recorded and nothing found. */
+ * All functions are called by the loop's thread.  NULL is a ledger that is off: nothing is recorded or found. */
 #ifndef CURFEW_SERVER_LEDGER_H
 #define CURFEW_SERVER_LEDGER_H
 
@@ -27,35 +27,37 @@ struct cf_ledger_options {
     size_t queue;                       /* entries that wait; as many again may be in the writer's hands */
     int64_t retention_ns;
     int64_t max_bytes;
-    /* Called by the loop when the writer waits and there is something for it: to call cf_ledger_wake some milliseconds later,
-     * behind the answer.  NULL: it is woken at once. */
+    /* Called by the loop when the writer waits and there is something for it: to call cf_ledger_wake some milliseconds
+     * later, behind the answer.  NULL: it is woken at once. */
     void (*queued)(void *arg);
     void *arg;
 };
 
-/* Opens the database, or begins one; what cannot be opened now is tried again and again by the writer.  Nothing is written
- * before cf_ledger_start.  NULL: no memory. */
+/* Opens the database, or begins one; what cannot be opened now is tried again and again by the writer.  Nothing is
+ * written before cf_ledger_start.  NULL: no memory. */
 struct cf_ledger *cf_ledger_new(const struct cf_ledger_options *options);
-/* What is recorded as running, and is not among `held`, gets a tombstone with the reason `lost`.  `lost` is called for each
- * (NULL: nobody wants to know), the tombstone borrowed.  Returns how many.  Where the database cannot be opened now,
- * that is done when it can, without calling `lost`. */
+/* What is recorded as running, and is not among `held`, gets a tombstone with the reason `lost`.  `lost` is called for
+ * each (NULL: nobody wants to know), the tombstone borrowed.  Returns how many.  Where the database cannot be opened
+ * now, that is done when it can, without calling `lost`. */
 typedef void cf_ledger_lost(void *arg, const struct cf_tomb *tomb);
-size_t cf_ledger_reconcile(struct cf_ledger *ledger, const char *const *held, size_t count, cf_ledger_lost *lost, void *arg);
+size_t cf_ledger_reconcile(struct cf_ledger *ledger, const char *const *held, size_t count, cf_ledger_lost *lost,
+                           void *arg);
 /* Starts the writer.  0 or CF_E_SYSTEM. */
 int cf_ledger_start(struct cf_ledger *ledger, struct cf_error *error);
 void cf_ledger_wake(struct cf_ledger *ledger);
-/* Writes what is queued, for at most CF_LEDGER_FLUSH_NS, and ends the writer.  What cannot be written is told in the log. */
+/* Writes what is queued, for at most CF_LEDGER_FLUSH_NS, and ends the writer.  What cannot be written is told in the
+ * log. */
 void cf_ledger_free(struct cf_ledger **ledger);
-/* Readable when the database was begun anew while the server ran, or what was recorded may be incomplete: whoever knows what
- * runs should record it once more (cf_ledger_again says whether, and forgets it).  -1 without a ledger. */
+/* Readable when the database was begun anew while the server ran, or what was recorded may be incomplete: whoever knows
+ * what runs should record it once more (cf_ledger_again says whether, and forgets it).  -1 without a ledger. */
 int cf_ledger_again_fd(const struct cf_ledger *ledger);
 bool cf_ledger_again(struct cf_ledger *ledger);
 
 /* ── recording ── */
 
 /* A session that has started; recording it again changes nothing. */
-void cf_ledger_opened(struct cf_ledger *ledger, const char *id, const char *kind, const char *workspace, int64_t created_wall_ns,
-                      uint32_t hold);
+void cf_ledger_opened(struct cf_ledger *ledger, const char *id, const char *kind, const char *workspace,
+                      int64_t created_wall_ns, uint32_t hold);
 /* Everything is copied. */
 void cf_ledger_ended(struct cf_ledger *ledger, const struct cf_tomb *tomb);
 
@@ -92,14 +94,14 @@ struct cf_ledger_query {
     int64_t before;                     /* rows with smaller numbers; INT64_MAX: from the newest on */
     size_t limit;
 };
-/* Calls `each` with what fits, the newest first, everything borrowed.  *ret_next is where to go on (`before`), 0 when all
- * was seen.  0; CF_E_UNAVAILABLE when there is no ledger or it cannot be read now. */
+/* Calls `each` with what fits, the newest first, everything borrowed.  *ret_next is where to go on (`before`), 0 when
+ * all was seen.  0; CF_E_UNAVAILABLE when there is no ledger or it cannot be read now. */
 typedef void cf_ledger_tomb_row(void *arg, int64_t number, const struct cf_tomb *tomb);
-int cf_ledger_history(struct cf_ledger *ledger, const struct cf_ledger_query *query, cf_ledger_tomb_row *each, void *arg,
-                      int64_t *ret_next, struct cf_error *error);
+int cf_ledger_history(struct cf_ledger *ledger, const struct cf_ledger_query *query, cf_ledger_tomb_row *each,
+                      void *arg, int64_t *ret_next, struct cf_error *error);
 typedef void cf_ledger_audit_row(void *arg, int64_t number, const struct cf_audit *audit);
-int cf_ledger_audits(struct cf_ledger *ledger, const struct cf_ledger_query *query, cf_ledger_audit_row *each, void *arg,
-                     int64_t *ret_next, struct cf_error *error);
+int cf_ledger_audits(struct cf_ledger *ledger, const struct cf_ledger_query *query, cf_ledger_audit_row *each,
+                     void *arg, int64_t *ret_next, struct cf_error *error);
 
 /* ── how it does ── */
 

@@ -13,26 +13,27 @@
 /* Somebody who looks at the file with a tool of his own is waited for so long. */
 #define BUSY_MS 500
 
-/* The order matters: auto_vacuum is laid down with the first page.  NORMAL: after a power cut the last transactions may be
- * missing, but the file is whole; kill -9 loses nothing that was committed. */
+/* The order matters: auto_vacuum is laid down with the first page.  NORMAL: after a power cut the last transactions may
+ * be missing, but the file is whole; kill -9 loses nothing that was committed. */
 static const char pragmas[] =
-    "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;"
-    "PRAGMA mmap_size = 0; PRAGMA cache_size = -1024; PRAGMA journal_size_limit = 4194304;";
+    "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+    "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cache_size = -1024; PRAGMA journal_size_limit = 4194304;";
 
 static const char schema[] =
     "BEGIN IMMEDIATE;"
-    "CREATE TABLE running (session_id TEXT PRIMARY KEY, kind TEXT NOT NULL, workspace TEXT NOT NULL, created_ns INTEGER NOT NULL,"
-    " hold INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE running (session_id TEXT PRIMARY KEY, kind TEXT NOT NULL, workspace TEXT NOT NULL,"
+    " created_ns INTEGER NOT NULL, hold INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE ended (seq INTEGER PRIMARY KEY AUTOINCREMENT, session_id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,"
-    " workspace TEXT NOT NULL, created_ns INTEGER NOT NULL, ended_ns INTEGER NOT NULL, reason TEXT NOT NULL, evidence TEXT NOT NULL,"
-    " rung TEXT NOT NULL, wait_status INTEGER, killed INTEGER NOT NULL, took_ms INTEGER NOT NULL, idle_ns INTEGER NOT NULL,"
-    " message_count INTEGER NOT NULL, hold INTEGER NOT NULL);"
+    " workspace TEXT NOT NULL, created_ns INTEGER NOT NULL, ended_ns INTEGER NOT NULL, reason TEXT NOT NULL,"
+    " evidence TEXT NOT NULL, rung TEXT NOT NULL, wait_status INTEGER, killed INTEGER NOT NULL,"
+    " took_ms INTEGER NOT NULL, idle_ns INTEGER NOT NULL, message_count INTEGER NOT NULL, hold INTEGER NOT NULL);"
     "CREATE INDEX ended_by_time ON ended (ended_ns);"
     /* Apart, so that a walk through history reads few pages. */
     "CREATE TABLE outputs (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL);"
     "CREATE TRIGGER ended_gone AFTER DELETE ON ended BEGIN DELETE FROM outputs WHERE seq = old.seq; END;"
-    "CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ns INTEGER NOT NULL, action TEXT NOT NULL, by_whom TEXT NOT NULL,"
-    " session_id TEXT NOT NULL, name TEXT NOT NULL, old TEXT NOT NULL, value TEXT NOT NULL, detail TEXT NOT NULL);"
+    "CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ns INTEGER NOT NULL, action TEXT NOT NULL,"
+    " by_whom TEXT NOT NULL, session_id TEXT NOT NULL, name TEXT NOT NULL, old TEXT NOT NULL, value TEXT NOT NULL,"
+    " detail TEXT NOT NULL);"
     "CREATE INDEX audit_by_time ON audit (at_ns);"
     "PRAGMA application_id = 1668441719; PRAGMA user_version = 1;"
     "COMMIT;";
@@ -42,17 +43,21 @@ static const char *const texts[CF_LEDGER_STATEMENTS] = {
     [CF_LEDGER_BEGIN] = "BEGIN IMMEDIATE",
     [CF_LEDGER_COMMIT] = "COMMIT",
     [CF_LEDGER_ROLLBACK] = "ROLLBACK",
-    [CF_LEDGER_OPENED] = "INSERT OR IGNORE INTO running (session_id, kind, workspace, created_ns, hold) SELECT ?1, ?2, ?3, ?4, ?5"
-                         " WHERE NOT EXISTS (SELECT 1 FROM ended WHERE session_id = ?1)",
+    [CF_LEDGER_OPENED] =
+        "INSERT OR IGNORE INTO running (session_id, kind, workspace, created_ns, hold) SELECT ?1, ?2, ?3, ?4, ?5"
+        " WHERE NOT EXISTS (SELECT 1 FROM ended WHERE session_id = ?1)",
     [CF_LEDGER_CLOSED] = "DELETE FROM running WHERE session_id = ?1",
-    [CF_LEDGER_ENDED] = "INSERT OR IGNORE INTO ended (session_id, kind, workspace, created_ns, ended_ns, reason, evidence, rung,"
-                        " wait_status, killed, took_ms, idle_ns, message_count, hold)"
-                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    [CF_LEDGER_ENDED] =
+        "INSERT OR IGNORE INTO ended (session_id, kind, workspace, created_ns, ended_ns, reason, evidence, rung,"
+        " wait_status, killed, took_ms, idle_ns, message_count, hold)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     [CF_LEDGER_OUTPUT] = "INSERT INTO outputs (seq, bytes) VALUES (last_insert_rowid(), ?1)",
     [CF_LEDGER_AUDIT] = "INSERT INTO audit (at_ns, action, by_whom, session_id, name, old, value, detail)"
                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    [CF_LEDGER_EXPIRE_ENDED] = "DELETE FROM ended WHERE seq IN (SELECT seq FROM ended WHERE ended_ns < ?1 ORDER BY ended_ns LIMIT ?2)",
-    [CF_LEDGER_EXPIRE_AUDIT] = "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at_ns < ?1 ORDER BY at_ns LIMIT ?2)",
+    [CF_LEDGER_EXPIRE_ENDED] =
+        "DELETE FROM ended WHERE seq IN (SELECT seq FROM ended WHERE ended_ns < ?1 ORDER BY ended_ns LIMIT ?2)",
+    [CF_LEDGER_EXPIRE_AUDIT] =
+        "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at_ns < ?1 ORDER BY at_ns LIMIT ?2)",
     [CF_LEDGER_TRIM_ENDED] = "DELETE FROM ended WHERE seq IN (SELECT seq FROM ended ORDER BY seq LIMIT ?1)",
     [CF_LEDGER_TRIM_AUDIT] = "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit ORDER BY seq LIMIT ?1)",
     [CF_LEDGER_OLDEST_ENDED] = "SELECT min(ended_ns) FROM ended",
@@ -65,8 +70,9 @@ static int fail(struct cf_ledger_db *db, int code)
 {
     int system = sqlite3_system_errno(db->handle);
     bool tell = system != 0 && (code & 0xff) != SQLITE_FULL && (code & 0xff) != SQLITE_BUSY;
-    snprintf(db->error, sizeof db->error, "%s%s%s%s", db->handle != NULL ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code),
-             tell ? " (" : "", tell ? strerror(system) : "", tell ? ")" : "");
+    snprintf(db->error, sizeof db->error, "%s%s%s%s",
+             db->handle != NULL ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code), tell ? " (" : "",
+             tell ? strerror(system) : "", tell ? ")" : "");
     return code;
 }
 
@@ -85,7 +91,7 @@ static int ask(struct cf_ledger_db *db, const char *text, int64_t *ret)
     return code;
 }
 
-/* One that others could read, and that is known to be ours by now.  A file system that has no modes says so by these. */
+/* One that others could read, and that is known to be ours by now.  Where there are no modes that is no use. */
 static void tighten(const char *path)
 {
     static const char *const ends[] = { "", "-wal", "-shm" };
@@ -113,8 +119,8 @@ static int settle(struct cf_ledger_db *db, bool *ret_fresh)
         return CF_LEDGER_FOREIGN;
     }
     if (version > CF_LEDGER_VERSION) {
-        snprintf(db->error, sizeof db->error, "its schema is version %lld of a later curfew, this one knows %d", (long long)version,
-                 CF_LEDGER_VERSION);
+        snprintf(db->error, sizeof db->error, "its schema is version %lld of a later curfew, this one knows %d",
+                 (long long)version, CF_LEDGER_VERSION);
         return CF_LEDGER_NEWER;
     }
     tighten(sqlite3_db_filename(db->handle, "main"));

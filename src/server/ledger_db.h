@@ -1,6 +1,6 @@
 /* ledger_db.h: the ledger's database as its writer has it: opening, the schema, one transaction, the oldest rows.
  *
- * Knows nothing of threads.  What can fail gives a SQLite result code, or CF_LEDGER_NEWER, with a sentence in `error`. */
+ * Knows nothing of threads.  What can fail gives a SQLite result code, or a CF_LEDGER_…, with a sentence in `error`. */
 #ifndef CURFEW_SERVER_LEDGER_DB_H
 #define CURFEW_SERVER_LEDGER_DB_H
 
@@ -18,8 +18,9 @@
 #define CF_LEDGER_ASIDE_MAX 8
 
 enum cf_ledger_statement {
-    CF_LEDGER_BEGIN, CF_LEDGER_COMMIT, CF_LEDGER_ROLLBACK, CF_LEDGER_OPENED, CF_LEDGER_CLOSED, CF_LEDGER_ENDED, CF_LEDGER_OUTPUT,
-    CF_LEDGER_AUDIT, CF_LEDGER_EXPIRE_ENDED, CF_LEDGER_EXPIRE_AUDIT, CF_LEDGER_TRIM_ENDED, CF_LEDGER_TRIM_AUDIT,
+    CF_LEDGER_BEGIN, CF_LEDGER_COMMIT, CF_LEDGER_ROLLBACK, CF_LEDGER_OPENED, CF_LEDGER_CLOSED, CF_LEDGER_ENDED,
+    CF_LEDGER_OUTPUT, CF_LEDGER_AUDIT, CF_LEDGER_EXPIRE_ENDED, CF_LEDGER_EXPIRE_AUDIT, CF_LEDGER_TRIM_ENDED,
+    CF_LEDGER_TRIM_AUDIT,
     CF_LEDGER_OLDEST_ENDED, CF_LEDGER_OLDEST_AUDIT, CF_LEDGER_PAGES, CF_LEDGER_SHRINK, CF_LEDGER_STATEMENTS
 };
 
@@ -57,20 +58,22 @@ int cf_ledger_db_write(struct cf_ledger_db *db, const struct cf_ledger_entry *en
 /* Renames the database (which is closed) to PATH.WORD-TIME, so that a fresh one can take its place.  0 or errno. */
 int cf_ledger_db_put_aside(const char *path, const char *word, int64_t now_wall_ns, char *ret_path, size_t size);
 
-/* One step of retention: removes up to CF_LEDGER_STEP_ROWS rows of each table that are older than `cutoff_wall_ns`, or, when the file
- * is larger than `max_bytes`, of that whose oldest is older.  *ret_rows: how many went; *ret_more: another step has
- * something to do. */
-int cf_ledger_db_prune(struct cf_ledger_db *db, int64_t cutoff_wall_ns, int64_t max_bytes, size_t *ret_rows, bool *ret_more);
+/* One step of retention: removes up to CF_LEDGER_STEP_ROWS rows of each table that are older than `cutoff_wall_ns`, or,
+ * when the file is larger than `max_bytes`, of that whose oldest is older.  *ret_rows: how many went; *ret_more:
+ * another step has something to do. */
+int cf_ledger_db_prune(struct cf_ledger_db *db, int64_t cutoff_wall_ns, int64_t max_bytes, size_t *ret_rows,
+                       bool *ret_more);
 /* The wall time of the oldest row; CF_NEVER_NS when there is none. */
 int cf_ledger_db_oldest(struct cf_ledger_db *db, int64_t *ret_wall_ns);
 
 /* Ends what is recorded as running and not among `held`, in one transaction; see cf_ledger_reconcile. */
-int cf_ledger_db_lose(struct cf_ledger_db *db, char *const *held, size_t count, cf_ledger_lost *lost, void *arg, size_t *ret_count);
+int cf_ledger_db_lose(struct cf_ledger_db *db, char *const *held, size_t count, cf_ledger_lost *lost, void *arg,
+                      size_t *ret_count);
 
 /* The columns of a tombstone, in the order in which cf_ledger_db_tomb reads them from column 0 on. */
 #define CF_LEDGER_TOMB_COLUMNS \
-    "seq, session_id, kind, workspace, created_ns, ended_ns, reason, evidence, rung, wait_status, killed, took_ms, idle_ns," \
-    " message_count, hold"
+    "seq, session_id, kind, workspace, created_ns, ended_ns, reason, evidence, rung, wait_status, killed, took_ms," \
+    " idle_ns, message_count, hold"
 /* Without its last output. */
 void cf_ledger_db_tomb(sqlite3_stmt *row, struct cf_tomb *ret);
 void cf_ledger_db_text(sqlite3_stmt *row, int column, char *ret, size_t size);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #define EVIDENCE "recorded as running, but no keeper holds it"
 
@@ -41,10 +40,14 @@ static const char *rung_of(unsigned i)
 void cf_ledger_db_tomb(sqlite3_stmt *row, struct cf_tomb *ret)
 {
     char name[32];
-    *ret = (struct cf_tomb){ .created_wall_ns = sqlite3_column_int64(row, 4), .ended_wall_ns = sqlite3_column_int64(row, 5),
-                             .has_status = sqlite3_column_type(row, 9) != SQLITE_NULL, .wait_status = sqlite3_column_int(row, 9),
-                             .killed = (uint32_t)sqlite3_column_int64(row, 10), .took_ms = sqlite3_column_int64(row, 11),
-                             .idle_for_ns = sqlite3_column_int64(row, 12), .message_count = (uint64_t)sqlite3_column_int64(row, 13),
+    *ret = (struct cf_tomb){ .created_wall_ns = sqlite3_column_int64(row, 4),
+                             .ended_wall_ns = sqlite3_column_int64(row, 5),
+                             .has_status = sqlite3_column_type(row, 9) != SQLITE_NULL,
+                             .wait_status = sqlite3_column_int(row, 9),
+                             .killed = (uint32_t)sqlite3_column_int64(row, 10),
+                             .took_ms = sqlite3_column_int64(row, 11),
+                             .idle_for_ns = sqlite3_column_int64(row, 12),
+                             .message_count = (uint64_t)sqlite3_column_int64(row, 13),
                              .hold = (uint32_t)sqlite3_column_int64(row, 14) };
     cf_ledger_db_text(row, 1, ret->id, sizeof ret->id);
     cf_ledger_db_text(row, 2, name, sizeof name);
@@ -57,12 +60,13 @@ void cf_ledger_db_tomb(sqlite3_stmt *row, struct cf_tomb *ret)
     ret->rung = (enum cf_rung)number_of(name, rung_of, CF_RUNG_KILLED + 1);
 }
 
-/* One that may be bound to a text or a number, for a few rows only: not kept. */
-static int each_held(struct cf_ledger_db *db, char *const *held, size_t count)
+/* Lists them where SQL can look them up. */
+static int list_held(struct cf_ledger_db *db, char *const *held, size_t count)
 {
     sqlite3_stmt *s;
-    int code = sqlite3_exec(db->handle, "CREATE TEMP TABLE IF NOT EXISTS held (id TEXT PRIMARY KEY) WITHOUT ROWID; DELETE FROM held", NULL,
-                            NULL, NULL);
+    static const char make[] =
+        "CREATE TEMP TABLE IF NOT EXISTS held (id TEXT PRIMARY KEY) WITHOUT ROWID; DELETE FROM held";
+    int code = sqlite3_exec(db->handle, make, NULL, NULL, NULL);
     if (code == SQLITE_OK)
         code = sqlite3_prepare_v2(db->handle, "INSERT OR IGNORE INTO held VALUES (?1)", -1, &s, NULL);
     if (code != SQLITE_OK)
@@ -79,12 +83,14 @@ static int each_held(struct cf_ledger_db *db, char *const *held, size_t count)
 static int move_rows(struct cf_ledger_db *db, size_t *ret_count)
 {
     static const char move[] =
-        "INSERT OR IGNORE INTO ended (session_id, kind, workspace, created_ns, ended_ns, reason, evidence, rung, wait_status, killed,"
-        " took_ms, idle_ns, message_count, hold) SELECT session_id, kind, workspace, created_ns, ?1, 'lost', '" EVIDENCE "',"
-        " 'unknown', NULL, 0, 0, 0, 0, hold FROM running WHERE session_id NOT IN (SELECT id FROM held) ORDER BY created_ns";
+        "INSERT OR IGNORE INTO ended (session_id, kind, workspace, created_ns, ended_ns, reason, evidence, rung,"
+        " wait_status, killed, took_ms, idle_ns, message_count, hold)"
+        " SELECT session_id, kind, workspace, created_ns, ?1, 'lost', '" EVIDENCE "', 'unknown', NULL, 0, 0, 0, 0, hold"
+        " FROM running WHERE session_id NOT IN (SELECT id FROM held) ORDER BY created_ns";
     static const char tell[] =
-        "INSERT INTO audit (at_ns, action, by_whom, session_id, name, old, value, detail) SELECT ?1, 'end', 'start', session_id, '', '',"
-        " '', 'lost: " EVIDENCE "' FROM running WHERE session_id NOT IN (SELECT id FROM held) ORDER BY created_ns";
+        "INSERT INTO audit (at_ns, action, by_whom, session_id, name, old, value, detail)"
+        " SELECT ?1, 'end', 'start', session_id, '', '', '', 'lost: " EVIDENCE "'"
+        " FROM running WHERE session_id NOT IN (SELECT id FROM held) ORDER BY created_ns";
     const char *const texts[] = { tell, move, "DELETE FROM running WHERE session_id NOT IN (SELECT id FROM held)" };
     int64_t now_ns = cf_clock_now().wall_ns;
     int code = SQLITE_OK;
@@ -106,7 +112,8 @@ static int move_rows(struct cf_ledger_db *db, size_t *ret_count)
 static void tell_all(struct cf_ledger_db *db, size_t count, cf_ledger_lost *lost, void *arg)
 {
     sqlite3_stmt *s;
-    if (sqlite3_prepare_v2(db->handle, "SELECT " CF_LEDGER_TOMB_COLUMNS " FROM ended ORDER BY seq DESC LIMIT ?1", -1, &s, NULL) != SQLITE_OK)
+    static const char newest[] = "SELECT " CF_LEDGER_TOMB_COLUMNS " FROM ended ORDER BY seq DESC LIMIT ?1";
+    if (sqlite3_prepare_v2(db->handle, newest, -1, &s, NULL) != SQLITE_OK)
         return;
     sqlite3_bind_int64(s, 1, (int64_t)count);
     while (sqlite3_step(s) == SQLITE_ROW) {
@@ -117,12 +124,13 @@ static void tell_all(struct cf_ledger_db *db, size_t count, cf_ledger_lost *lost
     sqlite3_finalize(s);
 }
 
-int cf_ledger_db_lose(struct cf_ledger_db *db, char *const *held, size_t count, cf_ledger_lost *lost, void *arg, size_t *ret_count)
+int cf_ledger_db_lose(struct cf_ledger_db *db, char *const *held, size_t count, cf_ledger_lost *lost, void *arg,
+                      size_t *ret_count)
 {
     size_t moved = 0;
     int code = sqlite3_exec(db->handle, "BEGIN IMMEDIATE", NULL, NULL, NULL);
     if (code == SQLITE_OK)
-        code = each_held(db, held, count);
+        code = list_held(db, held, count);
     if (code == SQLITE_OK)
         code = move_rows(db, &moved);
     if (code == SQLITE_OK)

@@ -1,4 +1,5 @@
-/* ledger_private.h: the ledger's inside, shared by ledger.c (queue), ledger_writer.c (its thread), ledger_read.c (look-ups). */
+/* ledger_private.h: the ledger's inside, shared by ledger.c (queue), ledger_writer.c (its thread), ledger_read.c
+ * (look-ups). */
 #ifndef CURFEW_SERVER_LEDGER_PRIVATE_H
 #define CURFEW_SERVER_LEDGER_PRIVATE_H
 
@@ -8,7 +9,8 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
-/* The writer waits so long for more before it writes, unless that was done for it: what comes meanwhile shares a transaction. */
+/* The writer waits so long for more before it writes, unless that was done for it: what comes meanwhile shares a
+ * transaction. */
 #define CF_LEDGER_GATHER_NS (5 * CF_NS_PER_MS)
 /* After a failure; doubled up to the second. */
 #define CF_LEDGER_RETRY_FIRST_NS (100 * CF_NS_PER_MS)

@@ -66,7 +66,8 @@ static int trim(struct cf_ledger_db *db, int64_t *ret_rows)
     return run(db, ended <= audit ? CF_LEDGER_TRIM_ENDED : CF_LEDGER_TRIM_AUDIT, CF_LEDGER_STEP_ROWS, 0, ret_rows);
 }
 
-int cf_ledger_db_prune(struct cf_ledger_db *db, int64_t cutoff_wall_ns, int64_t max_bytes, size_t *ret_rows, bool *ret_more)
+int cf_ledger_db_prune(struct cf_ledger_db *db, int64_t cutoff_wall_ns, int64_t max_bytes, size_t *ret_rows,
+                       bool *ret_more)
 {
     int64_t pages = 0, left = 0, expired = 0, trimmed = 0, none;
     bool more = false;
@@ -107,7 +108,8 @@ static void forget_asides(const char *path, const char *word)
         count = 0;
         for (const struct dirent *e; (e = readdir(dir)) != NULL;) {
             size_t len = strlen(e->d_name);
-            if (strncmp(e->d_name, prefix, strlen(prefix)) != 0 || (len > 4 && strcmp(e->d_name + len - 4, "-wal") == 0))
+            if (strncmp(e->d_name, prefix, strlen(prefix)) != 0 ||
+                (len > 4 && strcmp(e->d_name + len - 4, "-wal") == 0))
                 continue;
             if (count++ == 0 || strcmp(e->d_name, oldest_name) < 0)
                 snprintf(oldest_name, sizeof oldest_name, "%s", e->d_name);

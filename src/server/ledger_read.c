@@ -14,7 +14,8 @@ static const char *const texts[] = {
              " WHERE session_id = ?1",
     [HISTORY] = "SELECT " CF_LEDGER_TOMB_COLUMNS " FROM ended WHERE seq < ?1 ORDER BY seq DESC",
     [HISTORY_ONE] = "SELECT " CF_LEDGER_TOMB_COLUMNS " FROM ended WHERE seq < ?1 AND session_id = ?2",
-    [AUDIT] = "SELECT seq, at_ns, action, by_whom, session_id, name, old, value, detail FROM audit WHERE seq < ?1 ORDER BY seq DESC",
+    [AUDIT] = "SELECT seq, at_ns, action, by_whom, session_id, name, old, value, detail FROM audit"
+              " WHERE seq < ?1 ORDER BY seq DESC",
 };
 
 void cf_ledger_reader_close(struct cf_ledger *l)
@@ -48,7 +49,8 @@ static void failed(struct cf_ledger *l, int code, struct cf_error *error)
     cf_ledger_reader_close(l);
 }
 
-/* It may not write, but it is opened so that it could: a log that a kill has left has to be gone through by whoever comes first. */
+/* It may not write, but it is opened so that it could: a log that a kill has left has to be gone through by whoever
+ * comes first. */
 static sqlite3_stmt *prepare(struct cf_ledger *l, enum query which, struct cf_error *error)
 {
     int code = SQLITE_OK, flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
@@ -61,7 +63,8 @@ static sqlite3_stmt *prepare(struct cf_ledger *l, enum query which, struct cf_er
     if (l->reader == NULL) {
         code = sqlite3_open_v2(l->path, &l->reader, flags, NULL);
         if (code == SQLITE_OK)
-            code = sqlite3_exec(l->reader, "PRAGMA query_only = ON; PRAGMA cache_size = -1024; PRAGMA mmap_size = 0", NULL, NULL, NULL);
+            code = sqlite3_exec(l->reader, "PRAGMA query_only = ON; PRAGMA cache_size = -1024; PRAGMA mmap_size = 0",
+                                NULL, NULL, NULL);
     }
     if (code == SQLITE_OK && l->queries[which] == NULL)
         code = sqlite3_prepare_v3(l->reader, texts[which], -1, SQLITE_PREPARE_PERSISTENT, &l->queries[which], NULL);
@@ -104,7 +107,8 @@ static bool fits(sqlite3_stmt *s, int column, const char *wanted)
 static bool tomb_fits(sqlite3_stmt *s, const struct cf_ledger_query *q)
 {
     int64_t at_ns = sqlite3_column_int64(s, 5);
-    return at_ns >= q->since_ns && at_ns <= q->until_ns && fits(s, 6, q->reason) && fits(s, 2, q->kind) && fits(s, 3, q->workspace);
+    return at_ns >= q->since_ns && at_ns <= q->until_ns && fits(s, 6, q->reason) && fits(s, 2, q->kind) &&
+           fits(s, 3, q->workspace);
 }
 
 static bool audit_fits(sqlite3_stmt *s, const struct cf_ledger_query *q)
@@ -145,8 +149,8 @@ static void give(sqlite3_stmt *s, const struct sink *to)
 }
 
 /* Goes down from the newest until enough fit, or enough were looked at: the caller goes on from there. */
-static int walk(struct cf_ledger *l, enum query which, const struct cf_ledger_query *q, const struct sink *to, int64_t *ret_next,
-                struct cf_error *error)
+static int walk(struct cf_ledger *l, enum query which, const struct cf_ledger_query *q, const struct sink *to,
+                int64_t *ret_next, struct cf_error *error)
 {
     size_t given = 0, seen = 0;
     int64_t at = 0;
@@ -174,15 +178,15 @@ static int walk(struct cf_ledger *l, enum query which, const struct cf_ledger_qu
     return 0;
 }
 
-int cf_ledger_history(struct cf_ledger *l, const struct cf_ledger_query *q, cf_ledger_tomb_row *each, void *arg, int64_t *ret_next,
-                      struct cf_error *error)
+int cf_ledger_history(struct cf_ledger *l, const struct cf_ledger_query *q, cf_ledger_tomb_row *each, void *arg,
+                      int64_t *ret_next, struct cf_error *error)
 {
     const struct sink to = { .tomb = each, .arg = arg };
     return walk(l, q->session_id != NULL ? HISTORY_ONE : HISTORY, q, &to, ret_next, error);
 }
 
-int cf_ledger_audits(struct cf_ledger *l, const struct cf_ledger_query *q, cf_ledger_audit_row *each, void *arg, int64_t *ret_next,
-                     struct cf_error *error)
+int cf_ledger_audits(struct cf_ledger *l, const struct cf_ledger_query *q, cf_ledger_audit_row *each, void *arg,
+                     int64_t *ret_next, struct cf_error *error)
 {
     const struct sink to = { .audit = each, .arg = arg };
     return walk(l, AUDIT, q, &to, ret_next, error);

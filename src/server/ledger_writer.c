@@ -51,7 +51,8 @@ static bool put_aside(struct cf_ledger *l, int code)
         return false;
     }
     atomic_fetch_add(&l->errors, 1);
-    cf_log(CF_LOG_ERROR, "the ledger %s cannot be used: %s; it was put aside as %s, and a fresh one is begun", l->path, l->db.error, to);
+    cf_log(CF_LOG_ERROR, "the ledger %s cannot be used: %s; it was put aside as %s, and a fresh one is begun", l->path,
+           l->db.error, to);
     return true;
 }
 
@@ -135,7 +136,8 @@ void cf_ledger_failed(struct cf_ledger *l, const char *why)
     snprintf(l->error, sizeof l->error, "%s", why);
     pthread_mutex_unlock(&l->lock);
     if (first)
-        cf_log(CF_LOG_ERROR, "the ledger %s cannot be written: %s; up to %zu entries wait until it can", l->path, why, l->options.queue);
+        cf_log(CF_LOG_ERROR, "the ledger %s cannot be written: %s; up to %zu entries wait until it can", l->path, why,
+               l->options.queue);
     l->retry_pause_ns = l->retry_pause_ns == 0 ? CF_LEDGER_RETRY_FIRST_NS : l->retry_pause_ns * 2;
     if (l->retry_pause_ns > CF_LEDGER_RETRY_LAST_NS)
         l->retry_pause_ns = CF_LEDGER_RETRY_LAST_NS;
@@ -151,7 +153,8 @@ static void recovered(struct cf_ledger *l)
     l->error[0] = '\0';
     pthread_mutex_unlock(&l->lock);
     if (before)
-        cf_log(CF_LOG_INFO, "the ledger %s is written again%s", l->path, overflowed ? "; some entries were dropped meanwhile" : "");
+        cf_log(CF_LOG_INFO, "the ledger %s is written again%s", l->path,
+               overflowed ? "; some entries were dropped meanwhile" : "");
     if (overflowed)
         tell_again(l);
 }
@@ -236,7 +239,8 @@ static bool wait_for_work(struct cf_ledger *l)
         called = l->options.queued != NULL && !l->waiting;
     }
     l->waiting = false;
-    for (int64_t until_ns = mono_ns() + (called ? 0 : CF_LEDGER_GATHER_NS); !l->stop && l->count < l->options.queue / 2 && mono_ns() < until_ns;)
+    for (int64_t until_ns = mono_ns() + (called ? 0 : CF_LEDGER_GATHER_NS);
+         !l->stop && l->count < l->options.queue / 2 && mono_ns() < until_ns;)
         wait_until(l, until_ns);
     bool go = !l->stop || (l->count > 0 && l->stop_tries++ < CF_LEDGER_STOP_TRIES);
     bool pause = l->stop && l->stop_tries > 1;

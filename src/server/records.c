@@ -72,7 +72,8 @@ int cf_records_open(struct cf_server *server, const char *const *held, size_t co
     size_t lost = cf_ledger_reconcile(server->ledger, held, count, on_lost, server);
     if (lost > 0)
         cf_log(CF_LOG_WARNING, "%zu sessions were recorded as running, but no keeper holds them: lost", lost);
-    server->ledger_event = event_new(server->loop, cf_ledger_again_fd(server->ledger), EV_READ | EV_PERSIST, on_again, server);
+    server->ledger_event =
+        event_new(server->loop, cf_ledger_again_fd(server->ledger), EV_READ | EV_PERSIST, on_again, server);
     if (server->ledger_event == NULL || event_add(server->ledger_event, NULL) < 0)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     audit(server, "start");
@@ -96,8 +97,8 @@ void cf_sessions_record(const struct cf_sessions *all, cf_handle handle)
     const struct session *s = cf_sessions_get(all, handle);
     struct cf_session row;
     if (s != NULL && s->started && cf_core_get(all->server->core, handle, 0, &row))
-        cf_ledger_opened(all->server->ledger, row.id, cf_kind_name((enum cf_kind)row.kind), row.workspace, s->created_wall_ns,
-                         s->shell != NULL ? cf_shell_hold(s->shell) : 0);
+        cf_ledger_opened(all->server->ledger, row.id, cf_kind_name((enum cf_kind)row.kind), row.workspace,
+                         s->created_wall_ns, s->shell != NULL ? cf_shell_hold(s->shell) : 0);
 }
 
 void cf_sessions_record_all(const struct cf_sessions *all)

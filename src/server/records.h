@@ -4,8 +4,9 @@
 
 #include "server/server.h"
 
-/* Opens the ledger that the settings name.  `held` are the sessions that the keeper still holds; any other that is recorded as running
- * gets a tombstone with the reason `lost`.  A ledger that cannot be opened is told in the log and tried again: not an error. */
+/* Opens the ledger that the settings name.  `held` are the sessions that the keeper still holds; any other that is
+ * recorded as running gets a tombstone with the reason `lost`.  A ledger that cannot be opened is told in the log and
+ * tried again: not an error. */
 int cf_records_open(struct cf_server *server, const char *const *held, size_t count, struct cf_error *error);
 void cf_records_close(struct cf_server *server);
 
