@@ -125,6 +125,7 @@ void cf_ledger_free(struct cf_ledger **ledger)
     if (l == NULL)
         return;
     *ledger = NULL;
+    cf_ledger_reader_close(l);          /* so that the writer is the last, who tidies up */
     if (l->running && !finish(l)) {
         cf_log(CF_LOG_ERROR, "the ledger %s did not finish writing within %lld s; what it has not written is lost",
                l->path, (long long)(CF_LEDGER_FLUSH_NS / CF_NS_PER_S));

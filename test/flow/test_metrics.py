@@ -199,6 +199,7 @@ def _():
         assert count == 5 and total >= 1.3, m.text
         # Up to 0.1 s at most the two short ones and the one that was cut short; not the other two.
         assert dict(buckets)[0.1] <= 3 and dict(buckets)[3600] == 5, buckets
+        wait_for(lambda: s.stats()["ledger"]["queued"] == 0, "the ledger has written all of it")
         counters = s.stats()["counters"]
         m = ask(s)
         for name, value in counters.items():

@@ -32,6 +32,9 @@ static void found_after_a_restart(void **state)
     assert_null(cf_ledger_find(l, id_of(2)));
     assert_null(cf_ledger_find(l, "x' OR '1'='1"));
     cf_ledger_free(&l);
+    char log[160];
+    snprintf(log, sizeof log, "%s-wal", path);
+    assert_int_equal(access(log, F_OK), -1);    /* a stop leaves one file, which has it all */
 }
 
 static void none_at_all(void **state)
