@@ -63,7 +63,8 @@ static sqlite3_stmt *prepare(struct cf_ledger *l, enum query which, struct cf_er
     if (l->reader == NULL) {
         code = sqlite3_open_v2(l->path, &l->reader, flags, NULL);
         /* Were it the last to close, it would write the log back, and the loop would wait for the disk. */
-        sqlite3_db_config(l->reader, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        if (code == SQLITE_OK)
+            code = sqlite3_db_config(l->reader, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         if (code == SQLITE_OK)
             code = sqlite3_exec(l->reader, "PRAGMA query_only = ON; PRAGMA cache_size = -1024; PRAGMA mmap_size = 0",
                                 NULL, NULL, NULL);
