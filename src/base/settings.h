@@ -72,6 +72,7 @@ struct cf_settings_args {
     bool check_only;                    /* --check-config */
     bool help;                          /* --help */
     const char *config;                 /* --config FILE, borrowed; NULL: none given */
+    const char *file;                   /* the file that was read, borrowed; NULL: none was */
 };
 /* The whole reading in order of rank, from `argv` after the subcommand's name: defaults, --config FILE (or
  * CURFEW_CONFIG, or /etc/curfew.conf when it exists and neither is given), environment, flags (--name value,

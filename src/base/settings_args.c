@@ -1,4 +1,5 @@
 /* settings_args.c: flags, and the whole reading in order of rank. */
+#include "base/agents.h"
 #include "base/settings.h"
 #include "base/settings_row.h"
 
@@ -141,6 +142,21 @@ static void read_args(struct cf_settings *s, struct cf_settings_args *args, int 
     cf_complaints_free(&quiet);
 }
 
+/* Here, since any rank may name one. */
+static void check_agent(const struct cf_settings *s, const char *file, struct cf_complaints *c)
+{
+    char names[512];
+    struct cf_complaints told;
+
+    cf_complaints_init(&told);          /* when the file was read */
+    struct cf_agents *agents = cf_agents_read_file(file, &told);
+    if (agents != NULL && cf_agents_find(agents, s->agent) == NULL)
+        cf_complaints_add(c, "settings: agent: there is no agent %s; there are %s", s->agent,
+                          cf_agents_names(agents, names, sizeof names));
+    cf_agents_free(&agents);
+    cf_complaints_free(&told);
+}
+
 void cf_settings_load(struct cf_settings *s, int argc, char *const *argv, char *const *env,
                       struct cf_settings_args *ret_args, struct cf_complaints *c)
 {
@@ -156,5 +172,7 @@ void cf_settings_load(struct cf_settings *s, int argc, char *const *argv, char *
     cf_settings_read_env(s, env, c);
     read_args(s, &args, argc, argv, c);
     cf_settings_settle(s, env, c);
+    check_agent(s, file, c);
+    args.file = file;
     *ret_args = args;
 }

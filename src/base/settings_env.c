@@ -49,7 +49,8 @@ static void read_row(struct cf_settings *s, const struct cf_setting *row, char *
     if (value == NULL)
         return;
     (void)snprintf(label, sizeof label, "environment: %s", name);
-    if (cf_setting_parse(s, row, label, value, strlen(value), &error) < 0)
+    /* A variable that several rows read is told once. */
+    if (cf_setting_parse(s, row, label, value, strlen(value), &error) < 0 && strstr(cf_complaints_text(c), error.text) == NULL)
         cf_complaints_add(c, "%s", error.text);
 }
 

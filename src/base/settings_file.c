@@ -1,4 +1,5 @@
 /* settings_file.c: the configuration file, a strict subset of TOML, line by line. */
+#include "base/agents.h"
 #include "base/fd.h"
 #include "base/settings.h"
 #include "base/settings_row.h"
@@ -70,6 +71,8 @@ static void read_section(struct reader *r, struct cf_toml_cursor *at)
 
     r->section = NULL;
     r->skip = true;
+    if (cf_agents_claim(at->p, (size_t)(at->end - at->p)))
+        return;                         /* read below, with all others of its kind */
     const char *name = cf_toml_section(at, &len);
     if (name == NULL) {
         complain(r, "a section is written [name], alone on its line");
@@ -239,6 +242,7 @@ void cf_settings_read_text(struct cf_settings *s, const char *name, const char *
 
     if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
         text += 3;      /* a byte order mark, as some editors write */
+    const char *start = text;
     while (text < end) {
         const char *newline = memchr(text, '\n', (size_t)(end - text));
         const char *stop = newline != NULL ? newline : end;
@@ -246,6 +250,9 @@ void cf_settings_read_text(struct cf_settings *s, const char *name, const char *
         read_line(&r, text, (size_t)(stop - text));
         text = newline != NULL ? newline + 1 : end;
     }
+    /* Kept by who starts them; here all that counts is whether they are right. */
+    struct cf_agents *agents = cf_agents_read_text(name, start, (size_t)(end - start), c);
+    cf_agents_free(&agents);
 }
 
 void cf_settings_read_file(struct cf_settings *s, const char *path, struct cf_complaints *c)

@@ -242,6 +242,24 @@ static const char *read_word(struct cf_toml_cursor *at, struct cf_toml_value *v)
     return numeric ? "this is not a number; text needs quotes" : "text needs quotes";
 }
 
+bool cf_toml_take(struct cf_toml_cursor *at, char c)
+{
+    skip_blanks(at);
+    return take(at, c);
+}
+
+const char *cf_toml_text(struct cf_toml_cursor *at, struct cf_toml_value *ret_value)
+{
+    ret_value->kind = CF_TOML_TEXT;
+    ret_value->len = 0;
+    skip_blanks(at);
+    if (at->p == at->end || (*at->p != '"' && *at->p != '\''))
+        return "text needs quotes";
+    const char *problem = read_text(at, ret_value);
+    ret_value->text[ret_value->len] = '\0';
+    return problem;
+}
+
 const char *cf_toml_value(struct cf_toml_cursor *at, struct cf_toml_value *ret_value)
 {
     const char *problem;

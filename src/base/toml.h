@@ -31,6 +31,10 @@ const char *cf_toml_section(struct cf_toml_cursor *at, size_t *ret_len);
 const char *cf_toml_key(struct cf_toml_cursor *at, size_t *ret_len);
 /* Moves past blanks and one "="; false when there is none. */
 bool cf_toml_equals(struct cf_toml_cursor *at);
+/* Moves past blanks and one `c`; false, and nothing but the blanks, when it is not there. */
+bool cf_toml_take(struct cf_toml_cursor *at, char c);
+/* Reads text in quotes behind blanks, and nothing else.  NULL, or what is wrong in words. */
+const char *cf_toml_text(struct cf_toml_cursor *at, struct cf_toml_value *ret_value);
 /* Reads a value.  NULL, or what is wrong in words; *ret_value is undefined then. */
 const char *cf_toml_value(struct cf_toml_cursor *at, struct cf_toml_value *ret_value);
 

@@ -28,7 +28,7 @@
 #define CF_SESSIONS_MAX 1073741760u    /* rows in one table: 64 · (2^24 − 1) */
 
 /* The kinds of the server's table.  Another owner's kinds are numbers below its cf_core_options.kinds. */
-enum cf_kind { CF_KIND_BASH, CF_KIND_RECORD, CF_KINDS };
+enum cf_kind { CF_KIND_BASH, CF_KIND_RECORD, CF_KIND_AGENT, CF_KINDS };
 const char *cf_kind_name(enum cf_kind kind);
 
 /* STARTING → ACTIVE ⇄ (busy) → CLOSED | FAILED → ENDING → gone.  CLOSED and FAILED are terminal:

@@ -4,6 +4,7 @@
 static const char *const kind_names[CF_KINDS] = {
     [CF_KIND_BASH] = "bash",
     [CF_KIND_RECORD] = "record",
+    [CF_KIND_AGENT] = "agent",
 };
 
 static const char *const state_names[] = {

@@ -60,6 +60,14 @@ struct cf_jsonw *cf_call_data(struct cf_call *call)
     return &call->json;
 }
 
+struct cf_jsonw *cf_call_data_of(struct cf_call *call, const char *session_id)
+{
+    cf_buf_reset(&call->body);
+    cf_buf_printf(&call->body, "{\"status\":\"success\",\"session_id\":\"%s\",\"data\":", session_id);
+    cf_jsonw_init(&call->json, &call->body);
+    return &call->json;
+}
+
 struct cf_buf *cf_call_plain(struct cf_call *call, const char *type)
 {
     cf_buf_reset(&call->body);

@@ -84,6 +84,8 @@ const char *cf_call_caller(const struct cf_call *call, char ret[CF_CALLER_MAX]);
 /* Starts a success reply: writes {"status":"success","data": and returns the writer, in which the caller then writes
  * exactly one value with key NULL. */
 struct cf_jsonw *cf_call_data(struct cf_call *call);
+/* The same with "session_id" beside "status", where a seed document's client looks for it. */
+struct cf_jsonw *cf_call_data_of(struct cf_call *call, const char *session_id);
 /* Starts a success reply of another type, such as "text/plain", into the buffer that it returns. */
 struct cf_buf *cf_call_plain(struct cf_call *call, const char *type);
 /* Adds a header to the answer, at most CF_CALL_HEADERS of up to 63 bytes; `name` must stay (a literal).  An error

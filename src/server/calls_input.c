@@ -79,7 +79,9 @@ void cf_calls_input(struct cf_call *call)
         cf_call_fail(call, &error, NULL);
         return;
     }
-    (void)cf_sessions_touch(call->server->sessions, handle, call->now.mono_ns, CF_TOUCH_HEARTBEAT);
+    /* To an agent what is written is a message; to others it belongs to a command, which was counted. */
+    bool message = cf_journal_of_program(cf_shell_journal(shell)) && !repeated;
+    (void)cf_sessions_touch(call->server->sessions, handle, call->now.mono_ns, message ? CF_TOUCH_INPUT : CF_TOUCH_HEARTBEAT);
     const struct cf_exec *e = cf_shell_running(shell);
     struct cf_jsonw *w = cf_call_data(call);
     cf_jsonw_object(w, NULL);

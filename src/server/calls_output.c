@@ -185,8 +185,10 @@ static int read_ask(struct ask *a, struct cf_journal *journal, struct cf_error *
         code = find_exec(journal, number, &a->spec.exec, error);
     if (code != 0)
         return code;
-    if (stream != NULL && (!cf_stream_named(stream, &a->stream) || (a->stream == CF_STREAM_TERMINAL) != (number == 0)))
-        return cf_error_set(error, CF_E_INVALID, "stream", "\"stream\" must be stdout or stderr, with \"exec\", or terminal, without it");
+    bool program = cf_journal_of_program(journal);
+    if (stream != NULL && (!cf_stream_named(stream, &a->stream) || (a->stream == CF_STREAM_TERMINAL) != (number == 0 && !program)))
+        return cf_error_set(error, CF_E_INVALID, "stream", program ? "\"stream\" must be stdout or stderr"
+                            : "\"stream\" must be stdout or stderr, with \"exec\", or terminal, without it");
     a->spec.stream = stream != NULL ? &a->stream : NULL;
     a->spec.since = (uint64_t)cf_call_int(call, "since", 0);
     if (call->accept == CF_ACCEPT_SSE && call->has_last_event)

@@ -22,7 +22,8 @@ static void read_question(const struct cf_call *call, struct question *ret)
     for (unsigned kind = 0; kind < CF_KINDS; kind++) {
         struct cf_policy *policy = &ret->policies[kind];
         *policy = *cf_core_policy(call->server->core, kind);
-        policy->idle_ns = cf_call_duration_ns(call, "session_timeout", policy->idle_ns);
+        if (kind != CF_KIND_AGENT)      /* which session_timeout is not for */
+            policy->idle_ns = cf_call_duration_ns(call, "session_timeout", policy->idle_ns);
         if (age)
             policy->age_ns = age_ns > 0 ? age_ns : CF_NEVER_NS;
     }

@@ -20,13 +20,55 @@ static void on_created(void *arg, cf_handle handle, const struct cf_error *error
         cf_call_fail_code(call, CF_E_UNAVAILABLE, NULL, "the client left");
         return;
     }
-    (void)cf_sessions_json(call->server->sessions, handle, cf_clock_now(), cf_call_data(call), NULL);
+    struct cf_jsonw *w;
+    struct cf_session row;
+    if (call->operation == CF_OP_api_start && cf_core_get(call->server->core, handle, call->now.mono_ns, &row))
+        w = cf_call_data_of(call, row.id);
+    else
+        w = cf_call_data(call);
+    (void)cf_sessions_json(call->server->sessions, handle, cf_clock_now(), w, NULL);
     cf_call_reply(call, 201);
+}
+
+/* What the agent's table says where the request says nothing. */
+static int take_agent(struct cf_call *call, struct cf_create *what, struct cf_error *error)
+{
+    const struct cf_server *server = call->server;
+    const char *name = cf_call_text(call, "agent", server->settings.agent);
+    char names[256];
+    what->agent = cf_agents_find(server->agents, name);
+    if (what->agent == NULL)
+        return cf_error_set(error, CF_E_NOT_FOUND, "agent", "there is no agent \"%.64s\"; there are %s", name,
+                            cf_agents_names(server->agents, names, sizeof names));
+    if (what->cols > 0)
+        return cf_error_set(error, CF_E_INVALID, "terminal", "\"terminal\" is not for kind agent, which has pipes");
+    what->kind = CF_KIND_AGENT;
+    if (what->agent->workspace != NULL)
+        what->workspace = cf_call_text(call, "workspace", what->agent->workspace);
+    if (what->cwd == NULL)
+        what->cwd = what->agent->cwd;
+    if (what->idle_ns == 0)
+        what->idle_ns = what->agent->idle_ns;
+    if (what->age_ns == 0)
+        what->age_ns = what->agent->age_ns;
+    return 0;
+}
+
+static int take_kind(struct cf_call *call, struct cf_create *what, struct cf_error *error)
+{
+    const char *kind = cf_call_text(call, "kind", cf_kind_name(call->operation == CF_OP_api_start ? CF_KIND_AGENT : CF_KIND_BASH));
+    if (strcmp(kind, cf_kind_name(CF_KIND_AGENT)) == 0)
+        return take_agent(call, what, error);
+    if (strcmp(kind, cf_kind_name(CF_KIND_BASH)) != 0)
+        return cf_error_set(error, CF_E_INVALID, "kind", "\"kind\" must be bash or agent");
+    if (cf_call_has(call, "agent"))
+        return cf_error_set(error, CF_E_INVALID, "agent", "\"agent\" is for kind agent only");
+    return 0;
 }
 
 void cf_calls_create(struct cf_call *call)
 {
-    const char *kind = cf_call_text(call, "kind", cf_kind_name(CF_KIND_BASH));
+    struct cf_error error;
     struct cf_create what = {
         .kind = CF_KIND_BASH,
         .workspace = cf_call_text(call, "workspace", "default"),
@@ -36,8 +78,8 @@ void cf_calls_create(struct cf_call *call)
         .age_ns = cf_call_duration_ns(call, "max_age", 0),
     };
     (void)cf_call_screen(call, "terminal", &what.cols, &what.rows);
-    if (strcmp(kind, cf_kind_name(CF_KIND_BASH)) != 0) {
-        cf_call_fail_code(call, CF_E_INVALID, "kind", "\"kind\" must be bash");
+    if (take_kind(call, &what, &error) != 0) {
+        cf_call_fail(call, &error, NULL);
         return;
     }
     cf_sessions_create(call->server->sessions, &what, call->now, on_created, call);

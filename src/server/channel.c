@@ -505,6 +505,21 @@ int cf_channel_make_fifo(struct cf_channel *c, const char *name, int *ret_fd, in
     return 0;
 }
 
+int cf_channel_open_writers(struct cf_channel *c, int *ret_out_fd, int *ret_err_fd, struct cf_error *error)
+{
+    char out[16], err[16];
+    snprintf(out, sizeof out, "o%u", c->current->number);
+    snprintf(err, sizeof err, "e%u", c->current->number);
+    CF_FD_AUTO out_fd = openat(c->dir_fd, out, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    CF_FD_AUTO err_fd = out_fd >= 0 ? openat(c->dir_fd, err, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (err_fd < 0)
+        return cf_error_set(error, CF_E_SYSTEM, NULL, "cannot open the output pipes in %s: %s", c->path, strerror(errno));
+    *ret_out_fd = out_fd;
+    *ret_err_fd = err_fd;
+    out_fd = err_fd = -1;
+    return 0;
+}
+
 void cf_channel_remove(struct cf_channel *c, const char *name)
 {
     (void)unlinkat(c->dir_fd, name, 0);

@@ -67,6 +67,8 @@ int cf_channel_make_input(struct cf_channel *channel, const char *name, int *ret
 /* Makes the FIFO `name` and opens it (non-blocking) for both, so that what is in it stays whoever else has it open; closing it is
  * the end of input for who reads.  ret_read_fd: NULL, or a blocking read end for a shell. */
 int cf_channel_make_fifo(struct cf_channel *channel, const char *name, int *ret_fd, int *ret_read_fd, struct cf_error *error);
+/* Opens the current pair for writing, blocking, for a program that has it as its stdout and stderr. */
+int cf_channel_open_writers(struct cf_channel *channel, int *ret_out_fd, int *ret_err_fd, struct cf_error *error);
 /* Removes a name from the folder. */
 void cf_channel_remove(struct cf_channel *channel, const char *name);
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define ENV_MAX 256
+#define LOCALE_VARIABLES 32
 #define LOCALE_MAX 4096                 /* bytes of the text that sets it */
 
 /* Whether the comma-separated `list` names the first `len` bytes of `name`. */
@@ -83,7 +84,7 @@ static int fill_env(struct cf_identity *id, const struct cf_settings *settings, 
 {
     const char *const own[][2] = { { "HOME", user != NULL ? user->pw_dir : "/" }, { "USER", user != NULL ? user->pw_name : NULL },
                                    { "LOGNAME", user != NULL ? user->pw_name : NULL }, { "SHELL", settings->shell } };
-    size_t count = 0;
+    size_t count = 0, locales = 0;
     int failed = 0;
     struct cf_buf locale;
     cf_buf_init(&locale, LOCALE_MAX);
@@ -94,8 +95,11 @@ static int fill_env(struct cf_identity *id, const struct cf_settings *settings, 
             users |= settings->user[0] != '\0' && strlen(own[i][0]) == len && strncmp(own[i][0], *environment, len) == 0;
         if (!listed(settings->env_pass, *environment, len) || users || (*environment)[len] != '=')
             continue;
-        if (is_locale(*environment, len))
+        if (is_locale(*environment, len)) {
             add_locale(&locale, *environment, len);
+            if (locales < LOCALE_VARIABLES && (id->locale_env[locales++] = strdup(*environment)) == NULL)
+                failed = -1;
+        }
         else
             failed |= add(id, &count, *environment, NULL);
     }
@@ -110,9 +114,12 @@ static int fill_env(struct cf_identity *id, const struct cf_settings *settings, 
 
 int cf_identity_make(const struct cf_settings *settings, char *const *environment, struct cf_identity *ret, struct cf_error *error)
 {
-    struct cf_identity id = { .uid = geteuid(), .gid = getegid(), .env = calloc(ENV_MAX + 1, sizeof(char *)) };
-    if (id.env == NULL)
+    struct cf_identity id = { .uid = geteuid(), .gid = getegid(), .env = calloc(ENV_MAX + 1, sizeof(char *)),
+                              .locale_env = calloc(LOCALE_VARIABLES + 1, sizeof(char *)) };
+    if (id.env == NULL || id.locale_env == NULL) {
+        cf_identity_free(&id);
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
+    }
     const struct passwd *user = look_up(settings, error);
     if (settings->user[0] != '\0') {
         if (user == NULL) {
@@ -134,8 +141,11 @@ void cf_identity_free(struct cf_identity *identity)
 {
     for (char **e = identity->env; e != NULL && *e != NULL; e++)
         free(*e);
+    for (char **e = identity->locale_env; e != NULL && *e != NULL; e++)
+        free(*e);
     free(identity->env);
+    free(identity->locale_env);
     free(identity->locale);
-    identity->env = NULL;
+    identity->env = identity->locale_env = NULL;
     identity->locale = NULL;
 }

@@ -12,6 +12,7 @@ struct cf_identity {
     gid_t gid;
     char **env;             /* NULL-terminated, owned; without the locale's variables */
     char *locale;           /* bash text that exports those, owned; may be empty */
+    char **locale_env;      /* the same as `env` has the others, for what is no bash; owned */
 };
 
 /* Reads settings->user (only root may set one) and picks the variables that env_pass names out of `environ`; HOME, USER, LOGNAME and

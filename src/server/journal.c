@@ -181,6 +181,9 @@ ssize_t cf_journal_splice(struct cf_journal *j, int fd, const struct cf_origin *
     if (e != NULL && !o->late) {
         source.exec_at = e->bytes;
         source.stream_at = e->stream_bytes[o->stream];
+    } else if (j->of_program) {
+        source.exec_at = cf_spool_end(j->spool);
+        source.stream_at = j->program_bytes[o->stream];
     }
     ssize_t n = cf_spool_splice(j->spool, fd, &source, most, force);
     if (n < 0 && errno == ENOBUFS)
@@ -189,6 +192,8 @@ ssize_t cf_journal_splice(struct cf_journal *j, int fd, const struct cf_origin *
         return n;
     if (e != NULL)
         count(j, e, o->late, o->stream, (size_t)n);
+    else
+        j->program_bytes[o->stream] += (size_t)n;
     cf_journal_wake(j);
     return n;
 }
@@ -205,6 +210,21 @@ void cf_journal_terminal(struct cf_journal *j, const char *data, size_t len)
 uint64_t cf_journal_terminal_bytes(const struct cf_journal *j)
 {
     return j->terminal_bytes;
+}
+
+void cf_journal_set_program(struct cf_journal *j)
+{
+    j->of_program = true;
+}
+
+bool cf_journal_of_program(const struct cf_journal *j)
+{
+    return j->of_program;
+}
+
+uint64_t cf_journal_program_bytes(const struct cf_journal *j, enum cf_stream stream)
+{
+    return j->program_bytes[stream];
 }
 
 /* ---- those who wait ---- */

@@ -93,6 +93,10 @@ ssize_t cf_journal_splice(struct cf_journal *journal, int fd, const struct cf_or
 /* Bytes that the session's terminal printed. */
 void cf_journal_terminal(struct cf_journal *journal, const char *data, size_t len);
 uint64_t cf_journal_terminal_bytes(const struct cf_journal *journal);
+/* The session is one program, whose output is no command's: stdout and stderr are counted from its beginning to its end. */
+void cf_journal_set_program(struct cf_journal *journal);
+bool cf_journal_of_program(const struct cf_journal *journal);
+uint64_t cf_journal_program_bytes(const struct cf_journal *journal, enum cf_stream stream);
 
 void cf_journal_watch(struct cf_journal *journal, struct cf_watch *watch);
 void cf_journal_unwatch(struct cf_journal *journal, struct cf_watch *watch);

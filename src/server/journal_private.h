@@ -15,6 +15,8 @@ struct cf_journal {
     TAILQ_HEAD(cf_execs, cf_exec) execs;
     uint32_t count, last_number;
     uint64_t terminal_bytes;
+    bool of_program;
+    uint64_t program_bytes[CF_STREAMS];
     LIST_HEAD(, cf_watch) watches;
     struct cf_watch *writer;
     bool held;                          /* the writer waits for cf_journal_moved */

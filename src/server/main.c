@@ -15,12 +15,14 @@
 #include <unistd.h>
 
 /* The keeper has shown every complaint already when it read the same settings. */
-static int load(struct cf_settings *settings, int argc, char **argv)
+static int load(struct cf_server *server, int argc, char **argv)
 {
     struct cf_settings_args args;
     struct cf_complaints complaints;
     cf_complaints_init(&complaints);
-    cf_settings_load(settings, argc - 1, argv + 1, environ, &args, &complaints);
+    cf_settings_load(&server->settings, argc - 1, argv + 1, environ, &args, &complaints);
+    if (complaints.count == 0)
+        server->agents = cf_agents_read_file(args.file, &complaints);
     int failed = complaints.count > 0;
     if (failed)
         fputs(complaints.lines.data, stderr);
@@ -40,7 +42,7 @@ int main(int argc, char **argv)
     bool settled;
     int status = 0, code = cf_recover_open(&server, &settled, &error);
     /* One that comes after another has that one's settings: a file that was changed since is for the next start of all. */
-    if (code == 0 && !settled && (status = load(&server.settings, argc, argv)) != 0)
+    if (code == 0 && !settled && (status = load(&server, argc, argv)) != 0)
         return status;
     cf_log_init("server", cf_setup_log_level(&server.settings));
     if (code == 0)

@@ -67,7 +67,8 @@ static size_t torn(const char *bytes, size_t len)
 uint64_t cf_reader_end(const struct cf_reader *r)
 {
     if (r->exec == NULL && r->cursor.one_stream)
-        return cf_journal_terminal_bytes(r->journal);
+        return r->cursor.stream == CF_STREAM_TERMINAL ? cf_journal_terminal_bytes(r->journal)
+                                                      : cf_journal_program_bytes(r->journal, (enum cf_stream)r->cursor.stream);
     if (r->exec == NULL)
         return cf_spool_end(cf_journal_spool(r->journal));
     return r->cursor.one_stream ? r->exec->stream_bytes[r->cursor.stream] : r->exec->bytes;

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#define CF_ROUTES_MAX 64
+#define CF_ROUTES_MAX 96
 #define CF_ROUTE_ID_MAX 95              /* bytes of an {id} */
 
 struct cf_route {

@@ -2,6 +2,7 @@
 #ifndef CURFEW_SERVER_SERVER_H
 #define CURFEW_SERVER_SERVER_H
 
+#include "base/agents.h"
 #include "base/settings.h"
 #include "core/core.h"
 #include "server/keep.h"
@@ -22,6 +23,7 @@ struct cf_shells;
 struct cf_server {
     struct event_base *loop;
     struct cf_settings settings;        /* rows that change at run time are changed here, by sweep.c only */
+    struct cf_agents *agents;           /* of the configuration; what is in it stays until the end */
     struct cf_core *core;
     struct cf_link *link;
     struct cf_keep keep;                /* what outlives the server */

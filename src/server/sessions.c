@@ -69,6 +69,7 @@ void cf_sessions_remove(struct cf_sessions *all, struct session *s)
         free(w);
     }
     cf_viewers_free(&s->viewers);
+    cf_sessions_agent_free(s);
     cf_fd_close(&s->cwd_fd);
     free(s->setup);
     free(s->cwd);
@@ -151,6 +152,8 @@ int cf_sessions_exec(struct cf_sessions *all, cf_handle handle, const struct cf_
     struct cf_shell *shell = cf_sessions_shell(all, handle, error);
     if (shell == NULL)
         return error->code;
+    if (s->agent != NULL)
+        return cf_error_set(error, CF_E_INVALID, "session_id", "a session of kind agent takes input, not commands: POST …/input");
     int code = cf_shell_exec(shell, spec, now, cf_sessions_on_exec_done, s, ret_exec, error);
     if (code != 0)
         return code;
@@ -213,7 +216,7 @@ bool cf_sessions_json(struct cf_sessions *all, cf_handle handle, struct cf_now n
     cf_jsonw_str(w, "session_id", row.id);
     cf_jsonw_str(w, "kind", cf_kind_name(row.kind));
     cf_jsonw_str(w, "workspace_name", row.workspace);
-    cf_jsonw_str(w, "state", cf_state_name(row.state));
+    cf_jsonw_str(w, "state", row.state == CF_STATE_ACTIVE && cf_sessions_agent_waits(s) ? "restarting" : cf_state_name(row.state));
     cf_jsonw_bool(w, "busy", row.busy);
     cf_jsonw_seconds(w, "created_at", s->created_wall_ns);
     cf_jsonw_seconds(w, "last_used", s->created_wall_ns + (row.last_used_ns - s->created_mono_ns));
@@ -224,8 +227,10 @@ bool cf_sessions_json(struct cf_sessions *all, cf_handle handle, struct cf_now n
     write_seconds_or_null(w, "max_age", row.age_ns);
     write_seconds_or_null(w, "idle_left", row.idle_left_ns);
     write_seconds_or_null(w, "age_left", row.age_left_ns);
-    cf_jsonw_int(w, "pid", s->shell != NULL ? cf_shell_pid(s->shell) : 0);
+    cf_jsonw_int(w, "pid", s->shell != NULL && !cf_sessions_agent_waits(s) ? cf_shell_pid(s->shell) : 0);
     write_terminal(s, w);
+    if (s->agent != NULL)
+        cf_sessions_agent_json(s, now, w);
     if (running != NULL) {
         cf_jsonw_bytes(w, "command", running->command, running->command_len < 256 ? running->command_len : 256);
         cf_jsonw_seconds(w, "command_running", now.mono_ns - running->started_mono_ns);

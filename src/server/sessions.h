@@ -3,6 +3,7 @@
 #ifndef CURFEW_SERVER_SESSIONS_H
 #define CURFEW_SERVER_SESSIONS_H
 
+#include "base/agents.h"
 #include "core/core.h"
 #include "server/server.h"
 #include "server/shell.h"
@@ -21,6 +22,7 @@ void cf_sessions_free(struct cf_sessions **sessions);
 struct cf_create {
     enum cf_kind kind;
     const char *workspace;
+    const struct cf_agent *agent;       /* of kind agent; NULL otherwise */
     const char *cwd;                    /* inside the workspace; NULL: the workspace itself */
     json_t *env;                        /* object of strings; NULL: none */
     unsigned cols, rows;                /* of its terminal; 0: it has none */

@@ -231,6 +231,8 @@ int cf_sessions_give_shell(struct session *s, const struct cf_create *what, stru
                                  &s->cwd_fd, error);
     if (code != 0)
         return code;
+    if (s->agent != NULL)
+        return cf_sessions_agent_start(s, error);
     if (what->cols > 0)
         return start_terminal(s, what, error);
     struct cf_shell *shell = cf_pool_take(server->pool);
@@ -256,7 +258,7 @@ int cf_sessions_give_shell(struct session *s, const struct cf_create *what, stru
 static void keep_for_restart(struct session *s, const struct cf_create *what)
 {
     int64_t restarts = s->all->server->settings.shell_restarts;
-    if (restarts == 0 || (what->cwd != NULL && (s->cwd = strdup(what->cwd)) == NULL))
+    if (restarts == 0 || what->agent != NULL || (what->cwd != NULL && (s->cwd = strdup(what->cwd)) == NULL))
         return;
     s->env = json_incref(what->env);
     s->restarts_left = restarts;
@@ -290,8 +292,11 @@ static int admit(struct cf_sessions *all, const struct cf_create *what, struct c
     cf_handle handle = s->handle;
     keep_for_restart(s, what);
     s->number = cf_vault_number(cf_keep_vault(all->server->host.keep));
+    if (what->agent != NULL)
+        code = cf_sessions_agent_make(s, what, error);
     cf_session_keep(s);
-    code = cf_sessions_give_shell(s, what, error);
+    if (code == 0)
+        code = cf_sessions_give_shell(s, what, error);
     if (code != 0) {
         cf_core_counts(all->server->core)->sessions_failed++;
         cf_core_gone(all->server->core, handle);

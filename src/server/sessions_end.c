@@ -63,18 +63,21 @@ void cf_sessions_on_left(struct cf_shell *shell, void *arg, int wait_status)
     struct session *s = arg;
     struct cf_server *server = s->all->server;
     char evidence[CF_EVIDENCE_MAX];
-    bool exited = WIFEXITED(wait_status);
+    const char *what = s->agent != NULL ? "agent" : "shell";
+    bool exited = WIFEXITED(wait_status), closed = s->agent != NULL ? cf_sessions_agent_is_done(wait_status) : exited;
     if (exited)
-        snprintf(evidence, sizeof evidence, "the shell exited with status %d", WEXITSTATUS(wait_status));
+        snprintf(evidence, sizeof evidence, "the %s exited with status %d", what, WEXITSTATUS(wait_status));
     else
-        snprintf(evidence, sizeof evidence, "the shell was killed by signal %d (%s)", WTERMSIG(wait_status),
+        snprintf(evidence, sizeof evidence, "the %s was killed by signal %d (%s)", what, WTERMSIG(wait_status),
                  strsignal(WTERMSIG(wait_status)));
     if (!s->started && s->failure.code == 0)
         cf_error_set(&s->failure, CF_E_SPAWN, NULL, "%s before it was ready", evidence);
     if (cf_sessions_restarts(s) && cf_sessions_restart(s, evidence))
         return;
-    cf_core_left(server->core, s->handle, exited ? CF_STATE_CLOSED : CF_STATE_FAILED, evidence);
-    cf_sessions_end(s->all, s->handle, exited ? CF_REASON_CLOSED : CF_REASON_FAILED, evidence, server->settings.grace);
+    if (s->agent != NULL && cf_sessions_agent_left(s, wait_status))
+        return;
+    cf_core_left(server->core, s->handle, closed ? CF_STATE_CLOSED : CF_STATE_FAILED, evidence);
+    cf_sessions_end(s->all, s->handle, closed ? CF_REASON_CLOSED : CF_REASON_FAILED, evidence, server->settings.grace);
 }
 
 void cf_sessions_on_failed(struct cf_shell *shell, void *arg, const struct cf_error *why)
@@ -83,6 +86,8 @@ void cf_sessions_on_failed(struct cf_shell *shell, void *arg, const struct cf_er
     struct session *s = arg;
     if (!s->started && s->failure.code == 0)
         s->failure = *why;
+    if (s->agent != NULL && cf_sessions_agent_failed(s, why))
+        return;
     cf_core_left(s->all->server->core, s->handle, CF_STATE_FAILED, why->text);
     cf_sessions_end(s->all, s->handle, CF_REASON_FAILED, why->text, 0);
 }
@@ -111,6 +116,7 @@ static const struct cf_tomb *bury(struct session *s, const struct cf_session *ro
     memcpy(tomb.id, row->id, sizeof tomb.id);
     memcpy(tomb.workspace, row->workspace, sizeof tomb.workspace);
     memcpy(tomb.evidence, s->evidence, sizeof tomb.evidence);
+    cf_sessions_agent_tomb(s, &tomb);
     cf_buf_init(&last, CF_LAST_OUTPUT_MAX);
     cf_journal_last(cf_shell_journal(s->shell), CF_LAST_OUTPUT_MAX - 1, &last);
     tomb.last_output = cf_buf_take(&last, &tomb.last_output_len);

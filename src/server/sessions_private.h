@@ -34,6 +34,7 @@ struct session {
     char *cwd;                          /* NULL: the workspace */
     json_t *env;                        /* a reference; NULL: none */
     unsigned cols, rows;                /* of its terminal at its start; 0: it has none */
+    struct session_agent *agent;        /* of kind agent; NULL otherwise */
     struct cf_viewers *viewers;         /* of its terminal; NULL: it has none */
     struct cf_wire_ended report;        /* of the last shell, which ended before the old ones */
     /* While a command runs: */
@@ -95,6 +96,21 @@ void cf_sessions_gone(struct session *s, const struct cf_wire_ended *report);
 const struct cf_shell_events *cf_sessions_old_events(void);
 /* Makes the text that a shell is set up with once more. */
 void cf_sessions_on_exec_done(void *arg, const struct cf_exec_result *result);
+/* What an agent's session has beside: made at its admission, gone with it. */
+int cf_sessions_agent_make(struct session *s, const struct cf_create *what, struct cf_error *error);
+void cf_sessions_agent_free(struct session *s);
+/* Starts its program in the folder cwd_fd. */
+int cf_sessions_agent_start(struct session *s, struct cf_error *error);
+/* The program has gone, or could not be started.  True: another one will take its place. */
+bool cf_sessions_agent_left(struct session *s, int wait_status);
+bool cf_sessions_agent_failed(struct session *s, const struct cf_error *why);
+/* Whether it went because it had done what it was for. */
+bool cf_sessions_agent_is_done(int wait_status);
+/* Whether it is between two programs; false for other kinds. */
+bool cf_sessions_agent_waits(const struct session *s);
+void cf_sessions_agent_tomb(const struct session *s, struct cf_tomb *tomb);
+void cf_sessions_agent_json(const struct session *s, struct cf_now now, struct cf_jsonw *w);
+
 void cf_sessions_on_left(struct cf_shell *shell, void *arg, int wait_status);
 void cf_sessions_on_ended(struct cf_shell *shell, void *arg, const struct cf_wire_ended *report);
 void cf_sessions_on_failed(struct cf_shell *shell, void *arg, const struct cf_error *why);

@@ -93,6 +93,7 @@ static int open_core(struct cf_server *server, struct cf_error *error)
     for (size_t i = 0; i < CF_KINDS; i++)
         policies[i] = (struct cf_policy){ .idle_ns = s->session_timeout,
                                           .age_ns = s->max_session_age > 0 ? s->max_session_age : CF_NEVER_NS };
+    policies[CF_KIND_AGENT].idle_ns = s->agent_timeout;
     if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
         return cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
     struct cf_core_options options = { .limits = limits, .policies = policies, .kinds = CF_KINDS, .seed = seed };
@@ -172,12 +173,13 @@ static int open_host(struct cf_server *server, char *const *environment, struct 
         open_way(&server->settings, &identity);
     const char *argv[] = { server->settings.shell, "--norc", "--noprofile", "--noediting", "-i", "-s", NULL };
     server->host.env = identity.env;
+    server->host.locale_env = identity.locale_env;
     if (server->host.scratch == NULL || server->host.pace == NULL)
         code = cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     else
         code = cf_link_args_make(argv, (const char *const *)identity.env, &server->host.args, error);
     identity.locale = NULL;             /* both are the host's now */
-    identity.env = NULL;
+    identity.env = identity.locale_env = NULL;
     cf_identity_free(&identity);
     return code != 0 ? code : write_drivers(&server->settings, &server->host, error);
 }
@@ -341,6 +343,10 @@ void cf_teardown(struct cf_server *server)
     for (char **at = server->host.env; at != NULL && *at != NULL; at++)
         free(*at);
     free(server->host.env);
+    for (char **at = server->host.locale_env; at != NULL && *at != NULL; at++)
+        free(*at);
+    free(server->host.locale_env);
+    cf_agents_free(&server->agents);
     cf_fd_close(&server->workspace_fd);
     if (server->loop != NULL)
         event_base_free(server->loop);

@@ -163,7 +163,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct cf_shell *s = arg;
     if (s->state == CF_SHELL_BOOTING)
-        cf_shell_fail(s, CF_E_SPAWN, "the shell did not start within %d s", BOOT_TIMEOUT_S);
+        cf_shell_fail(s, CF_E_SPAWN, "the %s did not start within %d s", s->program.name != NULL ? "program" : "shell", BOOT_TIMEOUT_S);
     else if (s->state == CF_SHELL_SYNCING)
         cf_shell_fail(s, CF_E_SHELL_DIED, "the shell does not listen");
     else
@@ -207,8 +207,8 @@ static int make_fifos(struct cf_shell *s, struct cf_error *error)
     return code != 0 ? code : say_boot(s, error);
 }
 
-int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, const struct cf_terminal *terminal, struct cf_shell **ret,
-                  struct cf_error *error)
+static int make(const struct cf_shell_host *host, struct cf_channel *channel, const struct cf_terminal *terminal,
+                const struct cf_program *program, struct cf_shell **ret, struct cf_error *error)
 {
     struct cf_shell *s = calloc(1, sizeof *s);
     if (s == NULL) {
@@ -217,11 +217,13 @@ int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, 
     }
     *s = (struct cf_shell){ .host = host, .state = CF_SHELL_BOOTING, .channel = channel, .request_fd = -1, .boot_fd = -1,
                             .status_fd = -1, .theirs = { -1, -1, -1 },
-                            .terminal = { .status_hold_fd = -1, .answer_fd = -1, .answer_hold_fd = -1, .boot_fd = -1, .args = { .fd = -1 } }, .run = { .input = { .write_fd = -1, .read_fd = -1 } } };
+                            .terminal = { .status_hold_fd = -1, .answer_fd = -1, .answer_hold_fd = -1, .boot_fd = -1, .args = { .fd = -1 } },
+                            .program = { .args = { .fd = -1 }, .out_fd = -1, .err_fd = -1 }, .run = { .input = { .write_fd = -1, .read_fd = -1 } } };
     cf_buf_init(&s->status, CF_STATUS_MAX);
     int code = cf_driver_token(s->token) == 0 ? 0 : cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
     if (code == 0)
-        code = terminal != NULL ? cf_shell_terminal_make(s, terminal, error) : make_fifos(s, error);
+        code = program != NULL ? cf_program_make(s, program, error) : terminal != NULL ? cf_shell_terminal_make(s, terminal, error)
+                                                                                       : make_fifos(s, error);
     if (code == 0)
         code = cf_shell_open_events(s, error);
     if (code != 0)
@@ -229,6 +231,18 @@ int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, 
     else
         *ret = s;
     return code;
+}
+
+int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, const struct cf_terminal *terminal, struct cf_shell **ret,
+                  struct cf_error *error)
+{
+    return make(host, channel, terminal, NULL, ret, error);
+}
+
+int cf_shell_make_program(const struct cf_shell_host *host, struct cf_channel *channel, const struct cf_program *program,
+                          struct cf_shell **ret, struct cf_error *error)
+{
+    return make(host, channel, NULL, program, ret, error);
 }
 
 static void close_theirs(struct cf_shell *s)
@@ -247,7 +261,8 @@ int cf_shell_launch(struct cf_shell *s, uint64_t key, int cwd_fd, const struct c
     s->events = *events;
     s->arg = arg;
     cf_shell_keep(s);
-    int code = s->terminal.pty != NULL ? cf_shell_terminal_launch(s, &what, error) : cf_link_spawn(s->host->link, &what, error);
+    int code = s->program.name != NULL ? cf_program_launch(s, &what, error)
+               : s->terminal.pty != NULL ? cf_shell_terminal_launch(s, &what, error) : cf_link_spawn(s->host->link, &what, error);
     if (code != 0) {
         cf_vault_drop(cf_keep_vault(s->host->keep), &s->kept);
         s->key = 0;
@@ -267,6 +282,7 @@ static void hang_up(struct cf_shell *s)
     cf_fd_close(&s->boot_fd);
     cf_fd_close(&s->request_fd);
     cf_shell_terminal_close(s);
+    cf_program_close(s);
 }
 
 void cf_shell_free(struct cf_shell **shell)
@@ -283,6 +299,7 @@ void cf_shell_free(struct cf_shell **shell)
     cf_fd_close(&s->status_fd);
     cf_shell_run_free(s);
     cf_shell_terminal_free(s);
+    cf_program_free(s);
     if (s->channel != NULL)
         cf_channel_close(&s->channel);
     cf_vault_drop(cf_keep_vault(s->host->keep), &s->kept);
@@ -325,7 +342,8 @@ void cf_shell_on_spawned(struct cf_shell *s, const struct cf_wire_spawned *repor
         return;
     }
     if (report->status != 0) {
-        cf_shell_fail(s, CF_E_SPAWN, "cannot start %s: %s", s->host->settings->shell, strerror(report->status));
+        cf_shell_fail(s, CF_E_SPAWN, "cannot start %s: %s", s->program.name != NULL ? s->program.name : s->host->settings->shell,
+                      strerror(report->status));
         return;
     }
     struct cf_error error;
@@ -410,5 +428,6 @@ void cf_shell_succeed(struct cf_shell *s, const struct cf_shell *old)
 {
     cf_channel_set_journal(s->channel, cf_channel_journal(old->channel));
     s->terminal.last_seq = old->terminal.last_seq;
+    s->program.last_seq = old->program.last_seq;
     cf_shell_keep(s);
 }

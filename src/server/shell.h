@@ -51,6 +51,7 @@ struct cf_shell_host {
     char *terminal_path, *terminal_run_path;
     struct cf_journal_limits limits;    /* of each session's journal */
     char **env;                         /* the same environment as a list, for shells with arguments of their own */
+    char **locale_env;                  /* and the locale's variables, which that has not */
     char *scratch;                      /* read buffer of terminals, shared */
     size_t scratch_bytes;
     struct cf_pace *pace;               /* of all output */
@@ -89,6 +90,10 @@ struct cf_terminal {
  * one that only runs commands. */
 int cf_shell_make(const struct cf_shell_host *host, struct cf_channel *channel, const struct cf_terminal *terminal, struct cf_shell **ret,
                   struct cf_error *error);
+/* The same for a program of its own in the place of the shell: see program.h. */
+struct cf_program;
+int cf_shell_make_program(const struct cf_shell_host *host, struct cf_channel *channel, const struct cf_program *program,
+                          struct cf_shell **ret, struct cf_error *error);
 /* Asks the keeper to start it under `key` in the folder `cwd_fd` (borrowed).  When it fails the shell is as before. */
 int cf_shell_launch(struct cf_shell *shell, uint64_t key, int cwd_fd, const struct cf_shell_events *events, void *arg,
                     struct cf_error *error);

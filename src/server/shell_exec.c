@@ -506,6 +506,8 @@ void cf_shell_run_resume(struct cf_shell *s)
 int cf_shell_signal(struct cf_shell *s, int signo, struct cf_error *error)
 {
     struct run *r = &s->run;
+    if (s->program.name != NULL)
+        return cf_program_signal(s, signo, error);
     if (!r->active && s->terminal.pty != NULL && !s->ending)
         return cf_shell_terminal_interrupt(s, signo, error);
     if (!r->active || s->ending)

@@ -38,8 +38,7 @@ void cf_shell_input_close(struct cf_shell *s)
     in->name[0] = '\0';
 }
 
-/* Writes what waits; closes at the end when no more will come, and when nobody reads. */
-static void flush(struct cf_shell *s)
+void cf_shell_input_flush(struct cf_shell *s)
 {
     struct input *in = &s->run.input;
     size_t done = 0;
@@ -70,7 +69,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    flush(arg);
+    cf_shell_input_flush(arg);
 }
 
 bool cf_shell_input_queue(struct cf_shell *s, const char *data, size_t len)
@@ -80,6 +79,16 @@ bool cf_shell_input_queue(struct cf_shell *s, const char *data, size_t len)
     cf_buf_init(&in->queue, (size_t)s->host->settings->max_input_bytes + len);
     cf_buf_append(&in->queue, len > 0 ? data : "", len);
     return !in->queue.failed;
+}
+
+int cf_shell_input_watch(struct cf_shell *s, struct cf_error *error)
+{
+    struct input *in = &s->run.input;
+    in->event = event_new(s->host->loop, in->write_fd, EV_WRITE, on_writable, s);
+    if (in->event != NULL)
+        return 0;
+    cf_shell_input_close(s);
+    return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for the input");
 }
 
 int cf_shell_input_open(struct cf_shell *s, char *ret_mode, struct cf_error *error)
@@ -96,11 +105,7 @@ int cf_shell_input_open(struct cf_shell *s, char *ret_mode, struct cf_error *err
         return code;
     const struct cf_keep_fd fds[] = { { CF_TAG_INPUT, 0, in->write_fd }, { CF_TAG_INPUT_END, 0, in->read_fd } };
     cf_keep_hold(s->host->keep, s->key, fds, 2);
-    in->event = event_new(s->host->loop, in->write_fd, EV_WRITE, on_writable, s);
-    if (in->event != NULL)
-        return 0;
-    cf_shell_input_close(s);
-    return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for the command's input");
+    return cf_shell_input_watch(s, error);
 }
 
 void cf_shell_input_begun(struct cf_shell *s)
@@ -110,7 +115,7 @@ void cf_shell_input_begun(struct cf_shell *s)
         return;
     in->begun = true;
     close_end(s, &in->read_fd, CF_TAG_INPUT_END);
-    flush(s);
+    cf_shell_input_flush(s);
 }
 
 int cf_shell_input_restore(struct cf_shell *s, int write_fd, int read_fd)
@@ -124,7 +129,7 @@ int cf_shell_input_restore(struct cf_shell *s, int write_fd, int read_fd)
     if (in->event == NULL)
         return -1;
     if (in->begun)
-        flush(s);
+        cf_shell_input_flush(s);
     return 0;
 }
 
@@ -168,6 +173,8 @@ int cf_shell_input(struct cf_shell *s, const struct cf_input *input, bool *ret_r
 {
     struct input *in = &s->run.input;
     size_t max = (size_t)s->host->settings->max_input_bytes;
+    if (s->program.name != NULL)
+        return cf_program_input(s, input, ret_repeated, ret_open, error);
     if (s->terminal.pty != NULL && !input->of_command && !(s->run.active && s->run.input_open)) {
         *ret_open = true;
         *ret_repeated = input->seq != 0 && input->seq <= s->terminal.last_seq;
@@ -191,7 +198,7 @@ int cf_shell_input(struct cf_shell *s, const struct cf_input *input, bool *ret_r
     }
     in->eof = input->eof;
     if (in->begun)
-        flush(s);
+        cf_shell_input_flush(s);
     if (!in->eof && !is_open(&s->run))
         return cf_error_set(error, CF_E_NOT_READING, NULL, "nobody reads the command's stdin any more");
     if (input->seq != 0)

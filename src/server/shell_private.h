@@ -71,6 +71,14 @@ struct terminal {
     uint64_t last_seq;                  /* of what was typed */
 };
 
+/* What a program of its own has instead of bash and its driver; its stdin is `run.input`. */
+struct program {
+    char *name;                         /* NULL: it is a shell */
+    struct cf_link_args args;           /* until it is launched; likewise the ends that it gets */
+    int out_fd, err_fd;
+    uint64_t last_seq;                  /* of what was written to it, also to its predecessors */
+};
+
 struct cf_shell {
     const struct cf_shell_host *host;
     struct cf_shell_events events;
@@ -90,6 +98,7 @@ struct cf_shell {
     char *cwd;                          /* as the last status said; NULL: none yet */
     struct cf_channel *channel;
     struct terminal terminal;
+    struct program program;
     struct run run;
     uint64_t last_ticks;                /* when its last command ended */
     uint64_t jobs, crowded_ticks;       /* of shell_jobs.c */
@@ -179,8 +188,21 @@ int cf_shell_terminal_interrupt(struct cf_shell *s, int signo, struct cf_error *
 bool cf_shell_input_queue(struct cf_shell *s, const char *data, size_t len);
 /* Makes what the command of `run` reads; *ret_mode is the driver's word for it. */
 int cf_shell_input_open(struct cf_shell *s, char *ret_mode, struct cf_error *error);
+/* Makes the event for it, once its FIFO is there; closes it when that fails. */
+int cf_shell_input_watch(struct cf_shell *s, struct cf_error *error);
+/* Writes what waits, and closes behind it when nothing more will come, or when nobody reads. */
+void cf_shell_input_flush(struct cf_shell *s);
 /* The command has its stdin open. */
 void cf_shell_input_begun(struct cf_shell *s);
 void cf_shell_input_close(struct cf_shell *s);
+
+/* In program.c: the parts of a shell's life that are others there. */
+int cf_program_make(struct cf_shell *s, const struct cf_program *program, struct cf_error *error);
+int cf_program_launch(struct cf_shell *s, struct cf_link_spawn *what, struct cf_error *error);
+int cf_program_input(struct cf_shell *s, const struct cf_input *input, bool *ret_repeated, bool *ret_open, struct cf_error *error);
+int cf_program_signal(struct cf_shell *s, int signo, struct cf_error *error);
+/* It reads no more, and nobody may write to it. */
+void cf_program_close(struct cf_shell *s);
+void cf_program_free(struct cf_shell *s);
 
 #endif

@@ -35,7 +35,8 @@ struct cf_shells {
     struct event *tidy;                 /* at the lowest priority */
 };
 
-static int make(struct cf_shells *t, const struct cf_terminal *terminal, struct cf_shell **ret, struct cf_error *error)
+static int make(struct cf_shells *t, const struct cf_terminal *terminal, const struct cf_program *program, struct cf_shell **ret,
+                struct cf_error *error)
 {
     struct cf_shell_host *h = t->host;
     char path[1200];
@@ -50,7 +51,9 @@ static int make(struct cf_shells *t, const struct cf_terminal *terminal, struct 
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     int code = cf_channel_open(h->loop, path, h->uid, h->gid, journal, h->pace, &channel, error);
     cf_journal_unref(&journal);
-    return code != 0 ? code : cf_shell_make(h, channel, terminal, ret, error);
+    if (code != 0)
+        return code;
+    return program != NULL ? cf_shell_make_program(h, channel, program, ret, error) : cf_shell_make(h, channel, terminal, ret, error);
 }
 
 static void tidy_later(struct cf_shells *t)
@@ -73,7 +76,7 @@ static void on_tidy(evutil_socket_t fd, short what, void *arg)
         t->dropped_count--;
         cf_shell_free(&d->shell);
         free(d);
-    } else if (t->spare == NULL && make(t, NULL, &t->spare, &error) != 0) {
+    } else if (t->spare == NULL && make(t, NULL, NULL, &t->spare, &error) != 0) {
         cf_log(CF_LOG_DEBUG, "no shell ahead: %s", error.text);       /* whoever needs one meets the error itself */
         return;
     }
@@ -150,15 +153,15 @@ static struct cf_shell *find(const struct cf_shells *t, uint64_t key)
     return t->slots[slot];
 }
 
-int cf_shells_start(struct cf_shells *t, int cwd_fd, const struct cf_terminal *terminal, const struct cf_shell_events *events, void *arg,
-                    struct cf_shell **ret, struct cf_error *error)
+static int start(struct cf_shells *t, int cwd_fd, const struct cf_terminal *terminal, const struct cf_program *program,
+                 const struct cf_shell_events *events, void *arg, struct cf_shell **ret, struct cf_error *error)
 {
     if (t->free_count == 0 && grow(t) < 0)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     uint32_t slot = t->free_slots[t->free_count - 1];
     uint64_t key = (uint64_t)++t->serial << 32 | (slot + 1);
-    struct cf_shell *own = NULL, **shell = terminal != NULL ? &own : &t->spare;
-    int code = *shell != NULL ? 0 : make(t, terminal, shell, error);
+    struct cf_shell *own = NULL, **shell = terminal != NULL || program != NULL ? &own : &t->spare;
+    int code = *shell != NULL ? 0 : make(t, terminal, program, shell, error);
     if (code == 0)
         code = cf_shell_launch(*shell, key, cwd_fd, events, arg, error);
     if (code != 0) {
@@ -227,6 +230,18 @@ void cf_shells_clean(const struct cf_shells *t)
     }
     if (dir != NULL)
         closedir(dir);
+}
+
+int cf_shells_start(struct cf_shells *t, int cwd_fd, const struct cf_terminal *terminal, const struct cf_shell_events *events, void *arg,
+                    struct cf_shell **ret, struct cf_error *error)
+{
+    return start(t, cwd_fd, terminal, NULL, events, arg, ret, error);
+}
+
+int cf_shells_start_program(struct cf_shells *t, int cwd_fd, const struct cf_program *program, const struct cf_shell_events *events,
+                            void *arg, struct cf_shell **ret, struct cf_error *error)
+{
+    return start(t, cwd_fd, NULL, program, events, arg, ret, error);
 }
 
 void cf_shells_drop(struct cf_shells *t, struct cf_shell *shell)

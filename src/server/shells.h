@@ -22,6 +22,9 @@ void cf_shells_pass(struct cf_shells *shells, uint64_t key);
 void cf_shells_replay(struct cf_shells *shells, struct cf_vault_hand *hand);
 /* Removes the folders under `runtime_dir` that are no shell's. */
 void cf_shells_clean(const struct cf_shells *shells);
+/* The same for a program in the place of a shell. */
+int cf_shells_start_program(struct cf_shells *shells, int cwd_fd, const struct cf_program *program, const struct cf_shell_events *events,
+                            void *arg, struct cf_shell **ret, struct cf_error *error);
 /* Frees a shell that has ended, a moment later: whoever waits for its end is told first. */
 void cf_shells_drop(struct cf_shells *shells, struct cf_shell *shell);
 

@@ -1,4 +1,4 @@
-/* sweep.c: one timer for all sessions, and only while there are any. */
+/* sweep.c: one timer for all sessions and one for agents, which are looked at more often (S1.1), and only while there are any. */
 #include "server/sweep.h"
 
 #include "base/log.h"
@@ -12,7 +12,7 @@
 
 struct cf_sweep {
     struct cf_server *server;
-    struct event *timer;
+    struct event *timer, *agent_timer;
     bool running;
 };
 
@@ -29,6 +29,23 @@ static void explain(char *ret, size_t size, const struct cf_session *row, const 
         snprintf(ret, size, "its shell is gone");
 }
 
+/* Ends one that is due.  Whether it will be told to `gone`. */
+static bool end_one(struct cf_server *server, const struct cf_due *due, const struct cf_session *row, int64_t grace_ns,
+                    void (*gone)(void *arg, const struct cf_tomb *tomb), void *arg)
+{
+    struct cf_error error;
+    char evidence[CF_EVIDENCE_MAX];
+    bool told = true;
+    explain(evidence, sizeof evidence, row, due);
+    if (gone != NULL && cf_sessions_wait(server->sessions, due->handle, gone, arg, &error) != 0) {
+        cf_core_counts(server->core)->cleanup_errors++;
+        cf_log(CF_LOG_ERROR, "sweep: session %s: %s", row->id, error.text);
+        told = false;
+    }
+    cf_sessions_end(server->sessions, due->handle, due->reason, evidence, grace_ns);
+    return told;
+}
+
 size_t cf_sweep_now(struct cf_sweep *sweep, struct cf_now now, int64_t grace_ns,
                     void (*gone)(void *arg, const struct cf_tomb *tomb), void *arg)
 {
@@ -42,18 +59,8 @@ size_t cf_sweep_now(struct cf_sweep *sweep, struct cf_now now, int64_t grace_ns,
     while ((n = cf_core_due(server->core, now.mono_ns, due, BATCH)) > 0) {
         for (size_t i = 0; i < n; i++) {
             struct cf_session row;
-            struct cf_error error;
-            char evidence[CF_EVIDENCE_MAX];
-            if (!cf_core_get(server->core, due[i].handle, now.mono_ns, &row))
-                continue;
-            explain(evidence, sizeof evidence, &row, &due[i]);
-            if (gone != NULL && cf_sessions_wait(server->sessions, due[i].handle, gone, arg, &error) != 0) {
-                counts->cleanup_errors++;
-                cf_log(CF_LOG_ERROR, "sweep: session %s: %s", row.id, error.text);
-            } else {
-                total++;
-            }
-            cf_sessions_end(server->sessions, due[i].handle, due[i].reason, evidence, grace_ns);
+            if (cf_core_get(server->core, due[i].handle, now.mono_ns, &row))
+                total += end_one(server, &due[i], &row, grace_ns, gone, arg);
         }
     }
     cf_metrics_observe(&server->metrics, CF_HISTOGRAM_sweep_duration, cf_clock_now().mono_ns - began_ns);
@@ -65,11 +72,64 @@ size_t cf_sweep_now(struct cf_sweep *sweep, struct cf_now now, int64_t grace_ns,
     return total;
 }
 
+static void arm_at(struct event *timer, int64_t interval_ns)
+{
+    struct timeval tv = { .tv_sec = interval_ns / CF_NS_PER_S, .tv_usec = interval_ns % CF_NS_PER_S / 1000 };
+    evtimer_add(timer, &tv);
+}
+
 static void arm(struct cf_sweep *sweep)
 {
-    int64_t interval_ns = sweep->server->settings.cleanup_interval;
-    struct timeval tv = { .tv_sec = interval_ns / CF_NS_PER_S, .tv_usec = interval_ns % CF_NS_PER_S / 1000 };
-    evtimer_add(sweep->timer, &tv);
+    arm_at(sweep->timer, sweep->server->settings.cleanup_interval);
+}
+
+/* ---- agents ---- */
+
+static bool any_agent(const struct cf_core *core)
+{
+    const uint32_t *here = cf_core_tally(core)->here[CF_KIND_AGENT];
+    for (unsigned state = CF_STATE_FREE + 1; state < CF_STATES; state++)
+        if (here[state] > 0)
+            return true;
+    return false;
+}
+
+static void arm_agents(struct cf_sweep *sweep)
+{
+    if (any_agent(sweep->server->core) && !evtimer_pending(sweep->agent_timer, NULL))
+        arm_at(sweep->agent_timer, sweep->server->settings.agent_cleanup_interval);
+}
+
+/* Agents only: the others wait for their own sweep. */
+static size_t sweep_agents(struct cf_server *server)
+{
+    struct cf_now now = cf_clock_now();
+    const struct cf_judge judge = { .now_ns = now.mono_ns };
+    struct cf_due due[BATCH];
+    struct cf_session row;
+    uint32_t cursor = 0;
+    size_t total = 0;
+    while (cursor != CF_SCAN_END) {
+        size_t n = cf_core_scan(server->core, &judge, &cursor, UINT32_MAX, due, BATCH);
+        for (size_t i = 0; i < n; i++)
+            if (cf_core_get(server->core, due[i].handle, now.mono_ns, &row) && row.kind == CF_KIND_AGENT)
+                total += end_one(server, &due[i], &row, server->settings.grace, NULL, NULL);
+    }
+    cf_core_counts(server->core)->cleanup_runs++;
+    cf_metrics_observe(&server->metrics, CF_HISTOGRAM_sweep_duration, cf_clock_now().mono_ns - now.mono_ns);
+    return total;
+}
+
+static void on_agent_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct cf_sweep *sweep = arg;
+    if (!any_agent(sweep->server->core))
+        return;                         /* cf_sweep_wake starts it again */
+    size_t total = sweep_agents(sweep->server);
+    cf_log(total > 0 ? CF_LOG_INFO : CF_LOG_DEBUG, "sweep of agents: ending %zu sessions", total);
+    arm_agents(sweep);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -90,8 +150,9 @@ struct cf_sweep *cf_sweep_new(struct cf_server *server)
         return NULL;
     sweep->server = server;
     sweep->timer = evtimer_new(server->loop, on_timer, sweep);
-    if (sweep->timer == NULL) {
-        free(sweep);
+    sweep->agent_timer = evtimer_new(server->loop, on_agent_timer, sweep);
+    if (sweep->timer == NULL || sweep->agent_timer == NULL) {
+        cf_sweep_free(&sweep);
         return NULL;
     }
     return sweep;
@@ -101,7 +162,10 @@ void cf_sweep_free(struct cf_sweep **sweep)
 {
     if (*sweep == NULL)
         return;
-    event_free((*sweep)->timer);
+    if ((*sweep)->timer != NULL)
+        event_free((*sweep)->timer);
+    if ((*sweep)->agent_timer != NULL)
+        event_free((*sweep)->agent_timer);
     free(*sweep);
     *sweep = NULL;
 }
@@ -110,6 +174,8 @@ void cf_sweep_wake(struct cf_sweep *sweep)
 {
     if (sweep->running && !evtimer_pending(sweep->timer, NULL))
         arm(sweep);
+    if (sweep->running)
+        arm_agents(sweep);
 }
 
 void cf_sweep_start(struct cf_sweep *sweep)
@@ -120,6 +186,7 @@ void cf_sweep_start(struct cf_sweep *sweep)
     cf_log(CF_LOG_INFO, "automatic cleanup started");
     if (cf_core_count(sweep->server->core) > 0)
         arm(sweep);
+    arm_agents(sweep);
     cf_recover_keep_settings(sweep->server);
 }
 
@@ -129,6 +196,7 @@ void cf_sweep_stop(struct cf_sweep *sweep)
         return;
     sweep->running = false;
     evtimer_del(sweep->timer);
+    evtimer_del(sweep->agent_timer);
     cf_log(CF_LOG_INFO, "automatic cleanup stopped");
     cf_recover_keep_settings(sweep->server);
 }

@@ -285,6 +285,10 @@ void cf_tomb_fields(const struct cf_tomb *t, struct cf_jsonw *w)
         cf_jsonw_int(w, "signal", WTERMSIG(t->wait_status));
     else
         cf_jsonw_null(w, "signal");
+    if (t->agent[0] != '\0') {
+        cf_jsonw_str(w, "agent", t->agent);
+        cf_jsonw_int(w, "restarts", t->restarts);
+    }
 }
 
 void cf_tomb_json(const struct cf_tomb *t, struct cf_jsonw *w, const char *key)

@@ -19,6 +19,8 @@ struct cf_tomb {
     int64_t ended_mono_ns;
     int64_t idle_for_ns;                /* when the end was decided */
     uint64_t message_count;
+    char agent[65];                     /* of kind agent: its name; "" otherwise */
+    unsigned restarts;                  /* likewise: how often it was started again */
     uint32_t hold;                      /* CF_HOLD_* bits */
     enum cf_rung rung;
     bool has_status;

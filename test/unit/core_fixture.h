@@ -19,7 +19,7 @@
 #define AGE (86400 * S)
 
 static const struct cf_limits standard_limits = { 1000, UINT32_MAX, 5, { 300 * S, 3600 * S } };
-static const struct cf_policy standard_policies[CF_KINDS] = { { IDLE, AGE }, { IDLE, AGE } };
+static const struct cf_policy standard_policies[CF_KINDS] = { { IDLE, AGE }, { IDLE, AGE }, { IDLE, AGE } };
 
 static inline struct cf_core *new_core(const struct cf_limits *limits, bool shared,
                                        const struct cf_core_allocator *allocator)

@@ -255,7 +255,7 @@ static void who_starts_while_asked_is_judged_afterwards(void **state)
 
 static void a_proposal_is_only_a_question(void **state)
 {
-    static const struct cf_policy proposed[CF_KINDS] = { { 10 * S, 1000 * S }, { IDLE, AGE } };
+    static const struct cf_policy proposed[CF_KINDS] = { { 10 * S, 1000 * S }, { IDLE, AGE }, { IDLE, AGE } };
     cf_handle crowd[CROWD];
     struct cf_due due[CROWD + 4];
     uint32_t cursor = 0;
@@ -557,7 +557,7 @@ static void who_is_asked_has_no_next_moment(void **state)
 static void a_negative_limit_of_a_judge_counts_as_zero(void **state)
 {
     static const struct cf_policy negative = { -10 * S, CF_NEVER_NS }, least = { INT64_MIN, INT64_MIN };
-    const struct cf_policy proposed[CF_KINDS] = { negative, negative };
+    const struct cf_policy proposed[CF_KINDS] = { negative, negative, negative };
     const struct cf_judge judges[] = {
         { .now_ns = T0, .all = &negative }, { .now_ns = T0, .all = &least }, { .now_ns = T0, .policies = proposed },
     };

@@ -187,11 +187,11 @@ static void a_sweep_then_does_it(void **state)
     enum { SESSIONS = 5000, FIRST = 70 };
     static struct cf_due planned[FIRST], swept[SESSIONS + 1];
     static const struct cf_policy tried[][CF_KINDS] = {
-        { { IDLE, AGE }, { IDLE, AGE } },
-        { { 10 * S, 20 * S }, { 10 * S, 20 * S } },
-        { { 0, CF_NEVER_NS }, { 400 * S, 30 * S } },
-        { { CF_NEVER_NS, CF_NEVER_NS }, { CF_NEVER_NS, CF_NEVER_NS } },
-        { { 2 * IDLE, 600 * S }, { S, 2 * AGE } },
+        { { IDLE, AGE }, { IDLE, AGE }, { IDLE, AGE } },
+        { { 10 * S, 20 * S }, { 10 * S, 20 * S }, { 10 * S, 20 * S } },
+        { { 0, CF_NEVER_NS }, { 400 * S, 30 * S }, { IDLE, AGE } },
+        { { CF_NEVER_NS, CF_NEVER_NS }, { CF_NEVER_NS, CF_NEVER_NS }, { CF_NEVER_NS, CF_NEVER_NS } },
+        { { 2 * IDLE, 600 * S }, { S, 2 * AGE }, { IDLE, AGE } },
     };
     static const int64_t ahead[] = { 0, S, 300 * S, 2 * IDLE, 10 * AGE };
     const int64_t now = T0 + 550 * S;
