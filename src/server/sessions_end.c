@@ -116,12 +116,16 @@ static const struct cf_tomb *bury(struct session *s, const struct cf_session *ro
     memcpy(tomb.id, row->id, sizeof tomb.id);
     memcpy(tomb.workspace, row->workspace, sizeof tomb.workspace);
     memcpy(tomb.evidence, s->evidence, sizeof tomb.evidence);
+    if (report->rung == CF_RUNG_EMPTY && cf_shell_was_closed(s->shell)) {
+        tomb.rung = CF_RUNG_CLOSED;     /* it was gone before the keeper had heard of it */
+        tomb.closed_ms = 0;
+    }
     cf_sessions_agent_tomb(s, &tomb);
     cf_buf_init(&last, CF_LAST_OUTPUT_MAX);
     cf_journal_last(cf_shell_journal(s->shell), CF_LAST_OUTPUT_MAX - 1, &last);
     tomb.last_output = cf_buf_take(&last, &tomb.last_output_len);
     cf_log(CF_LOG_INFO, "session %s ended: %s, %s, %u killed, %lld ms (%s)", row->id, cf_reason_name(row->reason),
-           cf_rung_name(report->rung), report->killed, (long long)report->took_ms, cf_tomb_ladder(&tomb, ladder));
+           cf_rung_name(tomb.rung), report->killed, (long long)report->took_ms, cf_tomb_ladder(&tomb, ladder));
     cf_ledger_ended(s->all->server->ledger, &tomb);
     return cf_tombs_add(s->all->server->tombs, &tomb);
 }

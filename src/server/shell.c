@@ -325,6 +325,7 @@ void cf_shell_end(struct cf_shell *s, int64_t grace_ns)
     if (grace_ns == 0)                  /* what is killed at once does not need to see its input closed before */
         cf_link_end(s->host->link, s->key, 0);
     if (first) {
+        s->closed = !s->left && grace_ns != 0;
         hang_up(s);
         cf_channel_hang_up(s->channel);
     }
@@ -417,6 +418,11 @@ int cf_shell_pid(const struct cf_shell *s)
 const char *cf_shell_path(const struct cf_shell *s)
 {
     return cf_channel_path(s->channel);
+}
+
+bool cf_shell_was_closed(const struct cf_shell *s)
+{
+    return s->closed;
 }
 
 struct cf_journal *cf_shell_journal(const struct cf_shell *s)

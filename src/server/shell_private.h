@@ -89,6 +89,7 @@ struct cf_shell {
     int pid;
     bool listens;                       /* its driver has said so */
     bool ending, left;
+    bool closed;                        /* the first step of its end was taken while it lived */
     int wait_status;
     int request_fd, boot_fd, status_fd;
     int theirs[3];                      /* the other ends, until the keeper has them */
