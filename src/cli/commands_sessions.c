@@ -136,7 +136,7 @@ int cf_verb_show(struct cf_cli *cli)
     cf_client_perform(cli->client, &x, 1, -1);
     tombstone = json_object_get(json_object_get(x.root, "error"), "session");
     if (x.error.code == CF_E_GONE && tombstone && !cli->json) {
-        cf_view_object(&cli->out, tombstone, 0);
+        cf_view_sections(&cli->out, tombstone, cli->colour);
         status = cf_error_exit(CF_E_GONE);
     } else if (x.error.code < 0) {
         status = cf_cli_fail_exchange(cli, &x);

@@ -20,7 +20,7 @@ static const struct cf_verb special[] = {
     {.name = "serve", .args = "", .help = "Run the server in the foreground",
      .notes = "Its options are the settings; curfew serve --help lists them.", .ops = {-1, -1, -1}},
     {.name = "run", .args = "[--] COMMAND...", .command = true, .statuses = CF_STATUSES_COMMAND, .own = run_flags,
-     .hides = EXEC_HIDES " detach terminal",
+     .hides = EXEC_HIDES " detach terminal kind agent",
      .help = "Run a command in a session of its own, which ends with it",
      .notes = "The session ends, with everything that the command started, before curfew run does; also when it "
               "gets SIGINT, SIGTERM or SIGHUP. A second such signal kills at once. Words, input and output are as "

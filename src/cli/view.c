@@ -161,6 +161,19 @@ void cf_view_object(struct cf_buf *out, json_t *object, int indent)
     }
 }
 
+/* Texts, one a line. */
+static void texts(struct cf_buf *out, const json_t *rows)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(rows, i, row) {
+        spaces(out, 2);
+        cf_view_value(out, "", row);
+        cf_buf_putc(out, '\n');
+    }
+}
+
 static void list(struct cf_buf *out, const json_t *rows, bool colours)
 {
     const char *heads[TABLE_COLUMNS];
@@ -205,7 +218,9 @@ void cf_view_sections(struct cf_buf *out, json_t *object, bool colours)
             cf_table_paint(out, head.data, CF_COLOUR_HEAD, colours);
         cf_buf_free(&head);
         cf_buf_putc(out, '\n');
-        if (json_is_array(value))
+        if (json_is_string(json_array_get(value, 0)))
+            texts(out, value);
+        else if (json_is_array(value))
             list(out, value, colours);
         else
             cf_view_object(out, value, 2);
