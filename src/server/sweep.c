@@ -207,29 +207,49 @@ bool cf_sweep_running(const struct cf_sweep *sweep)
 }
 
 /* A new interval counts from now, but never puts off a sweep that is due before: else one could be put off for ever. */
-static void hasten(struct cf_sweep *sweep)
+static void hasten(struct cf_sweep *sweep, struct event *timer, int64_t interval_ns)
 {
     struct timeval due, now, left;
-    if (!evtimer_pending(sweep->timer, &due))
+    if (!evtimer_pending(timer, &due))
         return;
     event_base_gettimeofday_cached(sweep->server->loop, &now);
     evutil_timersub(&due, &now, &left);
-    if ((int64_t)left.tv_sec * CF_NS_PER_S + left.tv_usec * 1000 > sweep->server->settings.cleanup_interval)
-        arm(sweep);
+    if ((int64_t)left.tv_sec * CF_NS_PER_S + left.tv_usec * 1000 > interval_ns)
+        arm_at(timer, interval_ns);
+}
+
+static void set_idle(struct cf_core *core, enum cf_kind kind, int64_t idle_ns)
+{
+    struct cf_policy policy = *cf_core_policy(core, kind);
+    policy.idle_ns = idle_ns;
+    cf_core_policy_set(core, kind, &policy);
+}
+
+static void configure_agents(struct cf_sweep *sweep, const struct cf_sweep_change *change)
+{
+    struct cf_settings *settings = &sweep->server->settings;
+    if (change->agent_timeout_ns != NULL) {
+        settings->agent_timeout = *change->agent_timeout_ns;
+        set_idle(sweep->server->core, CF_KIND_AGENT, settings->agent_timeout);
+    }
+    if (change->agent_cleanup_interval_ns != NULL) {
+        settings->agent_cleanup_interval = *change->agent_cleanup_interval_ns;
+        hasten(sweep, sweep->agent_timer, settings->agent_cleanup_interval);
+    }
 }
 
 void cf_sweep_configure(struct cf_sweep *sweep, const struct cf_sweep_change *change)
 {
     struct cf_settings *settings = &sweep->server->settings;
     if (change->session_timeout_ns != NULL) {
-        struct cf_policy policy = *cf_core_policy(sweep->server->core, CF_KIND_BASH);
-        settings->session_timeout = policy.idle_ns = *change->session_timeout_ns;
-        cf_core_policy_set(sweep->server->core, CF_KIND_BASH, &policy);
+        settings->session_timeout = *change->session_timeout_ns;
+        set_idle(sweep->server->core, CF_KIND_BASH, settings->session_timeout);
     }
     if (change->cleanup_interval_ns != NULL) {
         settings->cleanup_interval = *change->cleanup_interval_ns;
-        hasten(sweep);
+        hasten(sweep, sweep->timer, settings->cleanup_interval);
     }
+    configure_agents(sweep, change);
     if (change->auto_cleanup_enabled != NULL) {
         settings->auto_cleanup_enabled = *change->auto_cleanup_enabled;
         if (settings->auto_cleanup_enabled)

@@ -20,6 +20,7 @@ void cf_sweep_wake(struct cf_sweep *sweep);
 /* Changes what can change at run time; NULL leaves a row as it is.  Durations in nanoseconds, already checked. */
 struct cf_sweep_change {
     const int64_t *session_timeout_ns, *cleanup_interval_ns;
+    const int64_t *agent_timeout_ns, *agent_cleanup_interval_ns;
     const bool *auto_cleanup_enabled;
 };
 void cf_sweep_configure(struct cf_sweep *sweep, const struct cf_sweep_change *change);

@@ -233,6 +233,32 @@ def _():
         s.wait_log(rf"session {idle} ends: idle \(idle for \d+\.\d+ s")
 
 
+@case("S1.1: both limits change at run time, for agents that are there as well; the answer shows them when they were asked for")
+def _():
+    with Agents() as s:
+        made, bash = s.agent("sleeper"), s.create(workspace="b")["session_id"]
+        got = s.ok("PUT", "/bash/auto-cleanup/configure", {"agent_timeout": "2s", "agent_cleanup_interval": 1})
+        assert (got["old_settings"]["agent_timeout"], got["old_settings"]["agent_cleanup_interval"]) == (600, 60), got
+        assert (got["new_settings"]["agent_timeout"], got["new_settings"]["agent_cleanup_interval"]) == (2, 1), got
+        assert s.show(made)["idle_timeout"] == 2 and s.show(bash)["idle_timeout"] == 3600
+        assert s.wait_ended(made)["reason"] == "idle" and s.show(bash)["state"] == "active"
+        got = s.ok("PUT", "/bash/auto-cleanup/configure", {"session_timeout": 1800})
+        assert set(got["new_settings"]) == {"session_timeout", "cleanup_interval", "auto_cleanup_enabled"}, got
+        assert s.create(kind="agent", agent="sleeper")["idle_timeout"] == 2
+        s.fails(400, "invalid", "PUT", "/v1/cleanup/configure", {"agent_timeout": 0.5})
+
+
+@case("the plan names agents by their own limit, which session_timeout does not change")
+def _():
+    with Agents() as s:
+        made = s.agent("sleeper", idle_timeout=5)
+        plan = s.ok("GET", "/v1/cleanup/plan?within=60")["plan"]
+        assert [(p["session_id"], p["kind"], p["reason"]) for p in plan] == [(made, "agent", "idle")], plan
+        other = s.agent("sleeper")
+        plan = s.ok("GET", "/v1/cleanup/plan?within=300&session_timeout=10")["plan"]
+        assert [p["session_id"] for p in plan] == [made], (plan, other)
+
+
 @case("S1.4, S1.5: a stopped sweeper ends no agent and says so in the log; started again it does")
 def _():
     with Agents(agent_timeout=1, agent_cleanup_interval=1) as s:
