@@ -138,8 +138,6 @@ int cf_verb_output(struct cf_cli *cli)
 
     if (follow && cf_cli_flag(cli, CF_OP_output, "limit"))
         return cf_cli_usage(cli, "--limit and --follow exclude each other");
-    if (cf_cli_flag(cli, CF_OP_output, "stream") && !cf_cli_flag(cli, CF_OP_output, "exec"))
-        return cf_cli_usage(cli, "--stream needs --exec: only a command's output has streams");
     if ((status = cf_cli_connect(cli)) != 0)
         return status;
     if (follow)

@@ -115,7 +115,8 @@ static void end(struct cf_keeper *k, struct cf_held *held, int64_t grace_ms)
         return;
     }
     held->rung = CF_RUNG_CLOSED;
-    held->closed_ns = k->now_ns;
+    if (held->cause != CF_CAUSE_LEASE)          /* then no server has closed anything */
+        held->closed_ns = k->now_ns;
     window_ns = held->grace_ns / 10 < CLOSE_WINDOW_NS ? held->grace_ns / 10 : CLOSE_WINDOW_NS;
     wake_in(k, held, window_ns);
 }

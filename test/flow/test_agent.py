@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 
-from harness import Later, Server, clean_env, serve, wait_for
+from harness import Later, Server, clean_env, curfew, serve, wait_for
 from tap import case, run, skip
 
 # Stand-ins: what each does is its name.  They run in their session's workspace.
@@ -577,6 +577,28 @@ def _():
             tomb = later.result()
             assert steps(tomb) in (["closed"], ["closed", "interrupted"]), tomb
         assert s.list() == []
+
+
+@case("curfew create --kind agent, input, output, show and end do it on the command line; curfew run and exec say what they are not for")
+def _():
+    with Agents() as s:
+        def cli(*words, status=0):
+            done = subprocess.run([curfew(), "--socket", s.sock, *words], capture_output=True, text=True, timeout=60, env=clean_env(), check=False)
+            assert done.returncode == status, (words, done)
+            return done.stdout + done.stderr
+        made = cli("create", "--kind", "agent", "--agent", "echoer").strip()
+        cli("input", made, "hello")
+        wait_for(lambda: cli("output", made, "--stream", "stdout") == "ready\nhello\n", "it came back")
+        assert cli("output", made, "--stream", "stderr") == "err\n"
+        shown = cli("show", made)
+        assert re.search(r"^agent: +echoer$", shown, re.M) and f"program\n  {s.place}/echoer\n" in shown, shown
+        assert re.search(rf"^{made} +agent +default +active ", cli("ls"), re.M)
+        assert "takes input, not commands" in cli("exec", made, "ls", status=125)
+        assert "unknown option --kind" in cli("run", "--kind", "agent", "ls", status=64)
+        assert "there is no agent" in cli("create", "--kind", "agent", "--agent", "nobody", status=66)
+        cli("end", made)
+        shown = cli("show", made, status=69)
+        assert re.search(r"closed +0", shown.split("ladder")[1]), shown
 
 
 @case("an unknown agent is 404 with the list of those there are; what does not fit the kind is 400 and starts nothing")

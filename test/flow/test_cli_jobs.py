@@ -185,7 +185,9 @@ def _():
     expect(curfew("output", "s1", "--follow"), 66, b"", "there is no session s1")
     expect(curfew("output", "s1"), 66, b"", "there is no session s1")
     expect(curfew("output", "s1", "--follow", "--limit", "5"), 64, b"", "exclude each other")
-    expect(curfew("output", "s1", "--stream", "stdout"), 64, b"", "--stream needs --exec")
+    SERVER.set((400, error("invalid", "stream must be terminal")))
+    expect(curfew("output", "s1", "--stream", "stdout"), 64, b"", "stream must be terminal")
+    assert SERVER.requests[-1].query["stream"] == "stdout", "whether the session has such a stream is the server's to say"
 
 
 @case("output --json prints the answer as it came, with --follow line by line")

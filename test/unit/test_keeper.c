@@ -193,6 +193,8 @@ static void a_lease_that_runs_out_ends_the_session(void **state)
     peer_send(&p, &renew, sizeof renew, NULL, 0);
     assert_true(peer_await(&p, CF_WIRE_ENDED, 1, &report));
     assert_int_equal(report.ended.cause, CF_CAUSE_LEASE);
+    assert_int_equal(report.ended.closed_ms, -1);       /* nobody was there to close it */
+    assert_true(report.ended.interrupted_ms >= 0);
     assert_int_equal(peer_alive(&p), 0);
     bye(&p);
 }
