@@ -486,6 +486,39 @@ def _():
         s.end(s.agent("sleeper"))
 
 
+@case("a start that fails for want of its pipes' folder, or of room for its environment, leaves nothing, and the next one works")
+def _():
+    many = "\n".join(f'V{i} = "{"x" * 2000}"' for i in range(250))
+    with Agents(extra=f"[agents.large]\ncommand = ['/bin/cat']\n[agents.large.env]\n{many}") as s:
+        error = s.fails(413, "too_large", "POST", "/v1/sessions", {"kind": "agent", "agent": "large"})
+        assert "environment" in error["message"] and s.list() == [], error
+        folder = os.path.join(s.runtime, "sessions")
+        os.rename(folder, folder + ".away")
+        error = s.fails(500, "system", "POST", "/v1/sessions", {"kind": "agent", "agent": "sleeper"})
+        assert "cannot make the folder" in error["message"] and s.list() == [], error
+        os.rename(folder + ".away", folder)
+        before = os.listdir(folder)
+        made = s.agent("sleeper")
+        assert len(os.listdir(folder)) == len(before) + 1
+        s.end(made)
+        wait_for(lambda: len(os.listdir(folder)) == len(before), "its pipes are removed")
+        assert s.stats()["counters"]["sessions_failed"] == 2
+
+
+@case("a restart that cannot be made counts as a failure: it is tried again, and works when the reason has gone")
+def _():
+    with Agents(more={"once": ['restart = "on-failure"', "restart_limit = 1000", 'restart_backoff = "1s"']}) as s:
+        made = s.agent("once")
+        wait_for(lambda: s.show(made)["state"] == "restarting", "it has failed")
+        folder = os.path.join(s.runtime, "sessions")
+        os.rename(folder, folder + ".away")
+        shown = wait_for(lambda: s.show(made)["restarts"] >= 2 and s.show(made), "it was tried without the folder")
+        assert shown["state"] == "restarting" and "could not be started: cannot make the folder" in shown["last_exit"], shown
+        os.rename(folder + ".away", folder)
+        s.wait_output(made, "first\nagain\n")
+        assert s.show(made)["state"] == "active"
+
+
 # ---- started again
 
 @case("restart on-failure: started again as often as the limit says, after pauses that double, in the same session with its output and offsets")
