@@ -24,9 +24,10 @@ static const char schema[] =
     "CREATE TABLE running (session_id TEXT PRIMARY KEY, kind TEXT NOT NULL, workspace TEXT NOT NULL,"
     " created_ns INTEGER NOT NULL, hold INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE ended (seq INTEGER PRIMARY KEY AUTOINCREMENT, session_id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,"
-    " workspace TEXT NOT NULL, created_ns INTEGER NOT NULL, ended_ns INTEGER NOT NULL, reason TEXT NOT NULL,"
-    " evidence TEXT NOT NULL, rung TEXT NOT NULL, wait_status INTEGER, killed INTEGER NOT NULL,"
-    " took_ms INTEGER NOT NULL, idle_ns INTEGER NOT NULL, message_count INTEGER NOT NULL, hold INTEGER NOT NULL);"
+    " workspace TEXT NOT NULL, created_ns INTEGER NOT NULL, ended_ns INTEGER NOT NULL, reason TEXT NOT NULL, evidence TEXT NOT NULL,"
+    " rung TEXT NOT NULL, wait_status INTEGER, killed INTEGER NOT NULL, took_ms INTEGER NOT NULL, idle_ns INTEGER NOT NULL,"
+    " message_count INTEGER NOT NULL, hold INTEGER NOT NULL, closed_ms INTEGER, interrupted_ms INTEGER, killed_ms INTEGER,"
+    " agent TEXT NOT NULL DEFAULT '', restarts INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX ended_by_time ON ended (ended_ns);"
     /* Apart, so that a walk through history reads few pages. */
     "CREATE TABLE outputs (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL);"
@@ -47,10 +48,9 @@ static const char *const texts[CF_LEDGER_STATEMENTS] = {
         "INSERT OR IGNORE INTO running (session_id, kind, workspace, created_ns, hold) SELECT ?1, ?2, ?3, ?4, ?5"
         " WHERE NOT EXISTS (SELECT 1 FROM ended WHERE session_id = ?1)",
     [CF_LEDGER_CLOSED] = "DELETE FROM running WHERE session_id = ?1",
-    [CF_LEDGER_ENDED] =
-        "INSERT OR IGNORE INTO ended (session_id, kind, workspace, created_ns, ended_ns, reason, evidence, rung,"
-        " wait_status, killed, took_ms, idle_ns, message_count, hold)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    [CF_LEDGER_ENDED] = "INSERT OR IGNORE INTO ended (session_id, kind, workspace, created_ns, ended_ns, reason, evidence, rung,"
+                        " wait_status, killed, took_ms, idle_ns, message_count, hold, closed_ms, interrupted_ms, killed_ms, agent, restarts)"
+                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
     [CF_LEDGER_OUTPUT] = "INSERT INTO outputs (seq, bytes) VALUES (last_insert_rowid(), ?1)",
     [CF_LEDGER_AUDIT] = "INSERT INTO audit (at_ns, action, by_whom, session_id, name, old, value, detail)"
                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -227,6 +227,15 @@ static int write_opened(struct cf_ledger_db *db, const struct cf_ledger_entry *e
     return run(db, CF_LEDGER_OPENED);
 }
 
+/* A step that was not taken stays NULL, as that of a session which is lost. */
+static void bind_steps(sqlite3_stmt *s, int at, const struct cf_tomb *t)
+{
+    const int64_t steps[] = { t->closed_ms, t->interrupted_ms, t->killed_ms };
+    for (int i = 0; i < 3; i++)
+        if (steps[i] >= 0)
+            sqlite3_bind_int64(s, at + i, steps[i]);
+}
+
 static int write_ended(struct cf_ledger_db *db, const struct cf_tomb *t)
 {
     sqlite3_stmt *s = db->statements[CF_LEDGER_ENDED];
@@ -247,6 +256,9 @@ static int write_ended(struct cf_ledger_db *db, const struct cf_tomb *t)
     sqlite3_bind_int64(s, 12, t->idle_for_ns);
     sqlite3_bind_int64(s, 13, (int64_t)t->message_count);
     sqlite3_bind_int64(s, 14, t->hold);
+    bind_steps(s, 15, t);
+    bind_text(s, 18, t->agent);
+    sqlite3_bind_int64(s, 19, t->restarts);
     if (code == SQLITE_OK)
         code = run(db, CF_LEDGER_ENDED);
     if (code != SQLITE_OK || sqlite3_changes(db->handle) == 0 || t->last_output_len == 0)

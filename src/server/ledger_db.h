@@ -72,8 +72,9 @@ int cf_ledger_db_lose(struct cf_ledger_db *db, char *const *held, size_t count, 
 
 /* The columns of a tombstone, in the order in which cf_ledger_db_tomb reads them from column 0 on. */
 #define CF_LEDGER_TOMB_COLUMNS \
-    "seq, session_id, kind, workspace, created_ns, ended_ns, reason, evidence, rung, wait_status, killed, took_ms," \
-    " idle_ns, message_count, hold"
+    "seq, session_id, kind, workspace, created_ns, ended_ns, reason, evidence, rung, wait_status, killed, took_ms, idle_ns," \
+    " message_count, hold, closed_ms, interrupted_ms, killed_ms, agent, restarts"
+#define CF_LEDGER_TOMB_COUNT 20
 /* Without its last output. */
 void cf_ledger_db_tomb(sqlite3_stmt *row, struct cf_tomb *ret);
 void cf_ledger_db_text(sqlite3_stmt *row, int column, char *ret, size_t size);

@@ -37,18 +37,20 @@ static const char *rung_of(unsigned i)
     return cf_rung_name((enum cf_rung)i);
 }
 
+static int64_t step(sqlite3_stmt *row, int column)
+{
+    return sqlite3_column_type(row, column) != SQLITE_NULL ? sqlite3_column_int64(row, column) : -1;
+}
+
 void cf_ledger_db_tomb(sqlite3_stmt *row, struct cf_tomb *ret)
 {
     char name[32];
-    *ret = (struct cf_tomb){ .created_wall_ns = sqlite3_column_int64(row, 4),
-                             .ended_wall_ns = sqlite3_column_int64(row, 5),
-                             .has_status = sqlite3_column_type(row, 9) != SQLITE_NULL,
-                             .wait_status = sqlite3_column_int(row, 9),
-                             .killed = (uint32_t)sqlite3_column_int64(row, 10),
-                             .took_ms = sqlite3_column_int64(row, 11),
-                             .idle_for_ns = sqlite3_column_int64(row, 12),
-                             .message_count = (uint64_t)sqlite3_column_int64(row, 13),
-                             .hold = (uint32_t)sqlite3_column_int64(row, 14) };
+    *ret = (struct cf_tomb){ .created_wall_ns = sqlite3_column_int64(row, 4), .ended_wall_ns = sqlite3_column_int64(row, 5),
+                             .has_status = sqlite3_column_type(row, 9) != SQLITE_NULL, .wait_status = sqlite3_column_int(row, 9),
+                             .killed = (uint32_t)sqlite3_column_int64(row, 10), .took_ms = sqlite3_column_int64(row, 11),
+                             .idle_for_ns = sqlite3_column_int64(row, 12), .message_count = (uint64_t)sqlite3_column_int64(row, 13),
+                             .hold = (uint32_t)sqlite3_column_int64(row, 14), .closed_ms = step(row, 15),
+                             .interrupted_ms = step(row, 16), .killed_ms = step(row, 17), .restarts = (unsigned)sqlite3_column_int64(row, 19) };
     cf_ledger_db_text(row, 1, ret->id, sizeof ret->id);
     cf_ledger_db_text(row, 2, name, sizeof name);
     ret->kind = (enum cf_kind)number_of(name, kind_of, CF_KINDS);
@@ -57,6 +59,7 @@ void cf_ledger_db_tomb(sqlite3_stmt *row, struct cf_tomb *ret)
     ret->reason = (enum cf_reason)number_of(name, reason_of, CF_REASONS);
     cf_ledger_db_text(row, 7, ret->evidence, sizeof ret->evidence);
     cf_ledger_db_text(row, 8, name, sizeof name);
+    cf_ledger_db_text(row, 18, ret->agent, sizeof ret->agent);
     ret->rung = (enum cf_rung)number_of(name, rung_of, CF_RUNG_KILLED + 1);
 }
 

@@ -86,8 +86,8 @@ const struct cf_tomb *cf_ledger_find(struct cf_ledger *l, const char *id)
     sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC);
     int code = sqlite3_step(s);
     if (code == SQLITE_ROW) {
-        const void *bytes = sqlite3_column_blob(s, 15);
-        size_t len = (size_t)sqlite3_column_bytes(s, 15);
+        const void *bytes = sqlite3_column_blob(s, CF_LEDGER_TOMB_COUNT);
+        size_t len = (size_t)sqlite3_column_bytes(s, CF_LEDGER_TOMB_COUNT);
         cf_ledger_db_tomb(s, &l->found);
         l->found.last_output = l->found_output;
         l->found.last_output_len = len < sizeof l->found_output ? len : sizeof l->found_output;

@@ -118,6 +118,7 @@ static inline void end_at(struct cf_ledger *l, int n, int64_t wall_ns)
     struct cf_tomb tomb = {
         .reason = CF_REASON_IDLE, .created_wall_ns = wall_ns - 7, .ended_wall_ns = wall_ns, .idle_for_ns = 5, .message_count = 3,
         .hold = CF_HOLD_PIDNS, .rung = CF_RUNG_INTERRUPTED, .has_status = true, .wait_status = 3 << 8, .killed = 2, .took_ms = 12,
+        .closed_ms = 0, .interrupted_ms = 11, .killed_ms = -1, .agent = "cursor-agent", .restarts = 4,
         .last_output = words, .last_output_len = sizeof words - 1,
     };
     snprintf(tomb.id, sizeof tomb.id, "%s", id_of(n));

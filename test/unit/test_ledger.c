@@ -27,6 +27,11 @@ static void found_after_a_restart(void **state)
     assert_int_equal(t->wait_status, 3 << 8);
     assert_int_equal(t->killed, 2);
     assert_int_equal(t->took_ms, 12);
+    assert_int_equal(t->closed_ms, 0);
+    assert_int_equal(t->interrupted_ms, 11);
+    assert_int_equal(t->killed_ms, -1);
+    assert_string_equal(t->agent, "cursor-agent");
+    assert_int_equal(t->restarts, 4);
     assert_int_equal(t->last_output_len, 7);
     assert_memory_equal(t->last_output, "bye\0bye", 7);
     assert_null(cf_ledger_find(l, id_of(2)));

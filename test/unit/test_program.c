@@ -141,6 +141,7 @@ static int setup(void **state)
     static const struct cf_link_reports reports = { .spawned = on_spawned, .signaled = on_signaled, .left = on_gone, .ended = on_over, .lost = on_lost };
     struct fixture *f = *state = calloc(1, sizeof *f);
     const struct cf_wire_welcome welcome = { .type = CF_WIRE_WELCOME, .version = CF_WIRE_VERSION };
+    struct cf_heirs heirs = { 0 };
     struct cf_wire_hello hello;
     struct cf_error error;
     char folder[128];
@@ -164,7 +165,8 @@ static int setup(void **state)
                                       .limits = { .spool_bytes = 1 << 20, .execs_kept = 1, .head_bytes = 1024 }, .budget = { .max_bytes = 1 << 24 } };
     assert_int_equal(event_base_priority_init(f->host.loop, 4), 0);
     f->host.pace = cf_pace_new(f->host.loop);
-    assert_int_equal(cf_link_open(f->host.loop, pair[0], &reports, f, &f->host.link, &error), 0);
+    assert_int_equal(cf_link_open(pair[0], &heirs, &f->host.link, &error), 0);
+    assert_int_equal(cf_link_listen(f->host.link, f->host.loop, &reports, f, &error), 0);
     assert_int_equal(take(f, &hello, sizeof hello), CF_WIRE_HELLO);
     f->shells = cf_shells_new(&f->host);
     return 0;
