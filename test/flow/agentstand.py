@@ -29,6 +29,7 @@ STAND_INS = {
     "chatty": "while :; do echo tick; sleep 0.1; done",
     "environment": 'echo "$1|$2|$A|$B|$C|$PWD"; cat',
     "trapper": "trap 'echo usr1' USR1\necho ready\nwhile :; do sleep 0.05; done",
+    "leaver": 'if [ -e was ]; then echo again; cat; else touch was; setsid sleep 1000 & (nohup sleep 1000 > /dev/null 2>&1 &); echo first; exit 9; fi',
     "once": 'if [ -e was ]; then echo again; cat; else touch was; echo first; exit 9; fi',
 }
 

@@ -141,6 +141,22 @@ def _():
         assert s.output(made) == ("first\nagain\nhello\n", 18) and s.show(made)["state"] == "active" and s.show(made)["pid"] > 0
 
 
+@case("what a failed program left is ended before the next one starts, whatever holds it: there are never two")
+def _():
+    policy = {"leaver": ['restart = "on-failure"', 'restart_backoff = "10ms"']}
+    for containment in ("cgroup+pidns", "cgroup", "pidns", "subreaper"):
+        try:
+            s = Agents(more=policy, containment=containment, grace="300ms")
+        except AssertionError as error:
+            print(f"# {containment} is not to be had here: {str(error)[:100]}")
+            continue
+        with s:
+            made = s.agent("leaver")
+            s.wait_output(made, "first\nagain\n")
+            left = [line for line in s.processes().values() if "sleep 1000" in line]
+            assert left == [] and s.show(made)["restarts"] == 1, (containment, left)
+
+
 @case("a program that vanished meanwhile counts as a failure: tried again up to the limit, then the session has failed")
 def _():
     with Agents(more={"once": ['restart = "on-failure"', "restart_limit = 2", 'restart_backoff = "300ms"']}) as s:
