@@ -114,7 +114,7 @@ def _():
 @case("a server that was killed: who was recorded as running is lost, with a tombstone, and is so once")
 def _():
     with folder() as path:
-        with Server(folder=path, grace=0, status=None) as s:
+        with Server(folder=path, grace=0, server_restarts=0, status=None) as s:
             made = s.create(workspace="demo")["session_id"]
             before = ended(s)
             written(s)
@@ -377,7 +377,7 @@ def _():
 
 @case("a database that is deleted while curfew runs is begun anew, and who runs is recorded in it once more")
 def _():
-    with Server(grace=0, status=None) as s:
+    with Server(grace=0, server_restarts=0, status=None) as s:
         made = s.create()["session_id"]
         written(s)
         for end in ("", "-wal", "-shm"):

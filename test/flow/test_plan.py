@@ -181,7 +181,7 @@ def _():
 
 def state(s):
     stats = s.stats()
-    counters = {name: n for name, n in stats["counters"].items() if not name.startswith(("requests", "ledger"))}
+    counters = {name: n for name, n in stats["counters"].items() if not name.startswith(("requests", "ledger"))}     # the ledger is written behind the answer
     names = ("session_id", "state", "last_used", "message_count", "pid", "idle_timeout", "max_age")
     rows = [{name: row[name] for name in names} for row in s.list()]
     return stats["configuration"], stats["auto_cleanup_task"], stats["statistics"], counters, rows
