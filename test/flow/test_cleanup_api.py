@@ -461,7 +461,7 @@ def _():
     def blank(value):
         """What moves with time, taken out."""
         if isinstance(value, dict):
-            return {k: 0 if k in ("inactive_time", "cleanup_time", "session_id", "counters") else blank(v)
+            return {k: 0 if k in ("inactive_time", "cleanup_time", "session_id", "counters", "ledger") else blank(v)
                     for k, v in value.items()}
         return [blank(entry) for entry in value] if isinstance(value, list) else value
 
