@@ -48,7 +48,8 @@ int main(int argc, char **argv)
     if (code == 0)
         code = cf_setup(&server, environ, &error);
     if (code == 0) {
-        cf_setup_banner(&server);
+        if (cf_link_welcome(server.link)->servers == 0)
+            cf_setup_banner(&server);
         event_base_dispatch(server.loop);
         status = server.exit_status;
     } else {
