@@ -19,7 +19,7 @@ static bool ends_with(const char *name, const char *end)
 
 static bool is_moment(const char *name)
 {
-    return ends_with(name, "_at") || strcmp(name, "last_used") == 0 || strcmp(name, "cleanup_time") == 0;
+    return ends_with(name, "_at") || strcmp(name, "last_used") == 0 || strcmp(name, "cleanup_time") == 0 || strcmp(name, "since") == 0 || strcmp(name, "at") == 0;
 }
 
 static bool is_seconds(const char *name)
@@ -29,7 +29,7 @@ static bool is_seconds(const char *name)
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (ends_with(name, ends[i]))
             return true;
-    return strcmp(name, "grace") == 0 || strcmp(name, "inactive_time") == 0;
+    return strcmp(name, "grace") == 0 || strcmp(name, "inactive_time") == 0 || strcmp(name, "for") == 0 || strcmp(name, "in") == 0;
 }
 
 void cf_view_seconds(struct cf_buf *out, double seconds)

@@ -81,7 +81,7 @@ void cf_calls_input(struct cf_call *call)
     }
     /* To an agent what is written is a message; to others it belongs to a command, which was counted. */
     bool message = cf_journal_of_program(cf_shell_journal(shell)) && !repeated;
-    (void)cf_sessions_touch(call->server->sessions, handle, call->now.mono_ns, message ? CF_TOUCH_INPUT : CF_TOUCH_HEARTBEAT);
+    (void)cf_sessions_touch(call->server->sessions, handle, call->now.mono_ns, message ? CF_USE_MESSAGE : CF_USE_INPUT);
     const struct cf_exec *e = cf_shell_running(shell);
     struct cf_jsonw *w = cf_call_data(call);
     cf_jsonw_object(w, NULL);
@@ -133,7 +133,7 @@ void cf_calls_signal(struct cf_call *call)
         cf_call_fail(call, &error, NULL);
         return;
     }
-    (void)cf_sessions_touch(call->server->sessions, handle, call->now.mono_ns, CF_TOUCH_HEARTBEAT);
+    (void)cf_sessions_touch(call->server->sessions, handle, call->now.mono_ns, CF_USE_SIGNAL);
     char full[24];
     snprintf(full, sizeof full, "SIG%s", sigabbrev_np(signo));
     struct cf_jsonw *w = cf_call_data(call);
@@ -195,7 +195,7 @@ void cf_calls_exec_cancel(struct cf_call *call)
     e->pins++;
     if (e == cf_shell_running(shell))
         cf_shell_cancel(shell);
-    (void)cf_sessions_touch(server->sessions, handle, call->now.mono_ns, CF_TOUCH_HEARTBEAT);
+    (void)cf_sessions_touch(server->sessions, handle, call->now.mono_ns, CF_USE_SIGNAL);
     if (cf_wait(server->loop, c->journal, CANCEL_MOST_NS, on_news, c) == 0)
         return;
     e->pins--;

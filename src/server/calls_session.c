@@ -141,7 +141,7 @@ void cf_calls_heartbeat(struct cf_call *call)
     struct cf_session row;
     if (!cf_calls_find(call, &handle))
         return;
-    (void)cf_sessions_touch(call->server->sessions, handle, call->now.mono_ns, CF_TOUCH_HEARTBEAT);
+    (void)cf_sessions_touch(call->server->sessions, handle, call->now.mono_ns, CF_USE_HEARTBEAT);
     (void)cf_core_get(call->server->core, handle, call->now.mono_ns, &row);
     struct cf_jsonw *w = cf_call_data(call);
     cf_jsonw_object(w, NULL);

@@ -77,13 +77,22 @@ void cf_sessions_remove(struct cf_sessions *all, struct session *s)
     free(s);
 }
 
-int cf_sessions_touch(struct cf_sessions *all, cf_handle handle, int64_t now_ns, enum cf_touch cause)
+/* What a use is to the rules. */
+static const enum cf_touch causes[CF_USES] = {
+#define USE(name, text, cause) [CF_USE_##name] = CF_TOUCH_##cause,
+    CF_USE_TABLE(USE)
+#undef USE
+};
+
+int cf_sessions_touch(struct cf_sessions *all, cf_handle handle, int64_t now_ns, enum cf_use use)
 {
     struct session *s = cf_sessions_get(all, handle);
-    int code = cf_core_touch(all->server->core, handle, now_ns, cause);
-    if (code == 0 && s != NULL)
-        cf_session_keep_touch(s, now_ns, cause == CF_TOUCH_COMMAND || cause == CF_TOUCH_INPUT);
-    return code;
+    int code = cf_core_touch(all->server->core, handle, now_ns, causes[use]);
+    if (code != 0 || s == NULL)
+        return code;
+    s->use = use;
+    cf_session_keep_touch(s, now_ns, causes[use] == CF_TOUCH_COMMAND || causes[use] == CF_TOUCH_INPUT);
+    return 0;
 }
 
 int cf_sessions_find(struct cf_sessions *all, const char *id, struct cf_now now, cf_handle *ret_handle,
@@ -121,6 +130,7 @@ void cf_sessions_on_exec_done(void *arg, const struct cf_exec_result *result)
     s->exec.done = NULL;
     int64_t now_ns = cf_clock_now().mono_ns;
     cf_core_busy(s->all->server->core, s->handle, false, now_ns);
+    s->use = CF_USE_COMMAND_END;
     cf_session_keep_touch(s, now_ns, false);
     if (e->timed_out)
         cf_core_counts(s->all->server->core)->execs_timed_out++;
@@ -160,7 +170,7 @@ int cf_sessions_exec(struct cf_sessions *all, cf_handle handle, const struct cf_
     s->exec = events != NULL ? *events : (struct cf_exec_events){ 0 };
     s->exec_arg = arg;
     cf_core_counts(all->server->core)->execs_started++;
-    (void)cf_sessions_touch(all, handle, now.mono_ns, CF_TOUCH_COMMAND);
+    (void)cf_sessions_touch(all, handle, now.mono_ns, CF_USE_COMMAND);
     cf_core_busy(all->server->core, handle, true, now.mono_ns);
     return 0;
 }
@@ -180,64 +190,4 @@ struct cf_exec *cf_sessions_running(const struct cf_sessions *all, cf_handle han
 unsigned cf_sessions_parked(const struct cf_sessions *all)
 {
     return all->parked_count;
-}
-
-static void write_seconds_or_null(struct cf_jsonw *w, const char *key, int64_t ns)
-{
-    if (ns == CF_NEVER_NS)
-        cf_jsonw_null(w, key);
-    else
-        cf_jsonw_duration(w, key, ns);
-}
-
-static void write_terminal(const struct session *s, struct cf_jsonw *w)
-{
-    unsigned cols, rows;
-    if (s->viewers == NULL || !cf_shell_screen(s->shell, &cols, &rows)) {
-        cf_jsonw_null(w, "terminal");
-        return;
-    }
-    cf_jsonw_object(w, "terminal");
-    cf_jsonw_int(w, "cols", cols);
-    cf_jsonw_int(w, "rows", rows);
-    cf_jsonw_int(w, "viewers", cf_viewers_count(s->viewers));
-    cf_jsonw_bool(w, "at_work", cf_shell_at_work(s->shell));
-    cf_jsonw_object_end(w);
-}
-
-bool cf_sessions_json(struct cf_sessions *all, cf_handle handle, struct cf_now now, struct cf_jsonw *w, const char *key)
-{
-    struct cf_session row;
-    struct session *s = cf_sessions_get(all, handle);
-    if (s == NULL || !cf_core_get(all->server->core, handle, now.mono_ns, &row))
-        return false;
-    const struct cf_exec *running = cf_sessions_running(all, handle);
-    cf_jsonw_object(w, key);
-    cf_jsonw_str(w, "session_id", row.id);
-    cf_jsonw_str(w, "kind", cf_kind_name(row.kind));
-    cf_jsonw_str(w, "workspace_name", row.workspace);
-    cf_jsonw_str(w, "state", row.state == CF_STATE_ACTIVE && cf_sessions_agent_waits(s) ? "restarting" : cf_state_name(row.state));
-    cf_jsonw_bool(w, "busy", row.busy);
-    cf_jsonw_seconds(w, "created_at", s->created_wall_ns);
-    cf_jsonw_seconds(w, "last_used", s->created_wall_ns + (row.last_used_ns - s->created_mono_ns));
-    cf_jsonw_seconds(w, "inactive_time", now.mono_ns - row.last_used_ns);
-    cf_jsonw_int(w, "message_count", (int64_t)row.message_count);
-    cf_jsonw_str(w, "containment", s->shell != NULL ? cf_hold_name(cf_shell_hold(s->shell)) : "none");
-    write_seconds_or_null(w, "idle_timeout", row.idle_ns);
-    write_seconds_or_null(w, "max_age", row.age_ns);
-    write_seconds_or_null(w, "idle_left", row.idle_left_ns);
-    write_seconds_or_null(w, "age_left", row.age_left_ns);
-    cf_jsonw_int(w, "pid", s->shell != NULL && !cf_sessions_agent_waits(s) ? cf_shell_pid(s->shell) : 0);
-    write_terminal(s, w);
-    if (s->agent != NULL)
-        cf_sessions_agent_json(s, now, w);
-    if (running != NULL) {
-        cf_jsonw_bytes(w, "command", running->command, running->command_len < 256 ? running->command_len : 256);
-        cf_jsonw_seconds(w, "command_running", now.mono_ns - running->started_mono_ns);
-        cf_jsonw_int(w, "exec", running->number);
-    } else {
-        cf_jsonw_null(w, "command");
-    }
-    cf_jsonw_object_end(w);
-    return true;
 }

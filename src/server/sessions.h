@@ -34,8 +34,28 @@ typedef void cf_created(void *arg, cf_handle handle, const struct cf_error *erro
 void cf_sessions_create(struct cf_sessions *sessions, const struct cf_create *what, struct cf_now now,
                         cf_created *created, void *arg);
 
+/* Uses of a session: USE(name, as the API calls it, what it is to the rules). */
+#define CF_USE_TABLE(USE) \
+    USE(CREATED, "created", STATE) \
+    USE(COMMAND, "command", COMMAND) \
+    USE(COMMAND_END, "end of a command", STATE) \
+    USE(INPUT, "input", HEARTBEAT)              /* to a command, which has been counted */ \
+    USE(MESSAGE, "message", INPUT) \
+    USE(SIGNAL, "signal", HEARTBEAT) \
+    USE(HEARTBEAT, "heartbeat", HEARTBEAT) \
+    USE(VIEWER, "viewer", HEARTBEAT) \
+    USE(OUTPUT, "output", HEARTBEAT) \
+    USE(TERMINAL, "program in the terminal", HEARTBEAT)
+
+enum cf_use {
+#define USE(name, text, cause) CF_USE_##name,
+    CF_USE_TABLE(USE)
+#undef USE
+    CF_USES
+};
+
 /* It was used now: as cf_core_touch, and the next server knows it, too. */
-int cf_sessions_touch(struct cf_sessions *sessions, cf_handle handle, int64_t now_ns, enum cf_touch cause);
+int cf_sessions_touch(struct cf_sessions *sessions, cf_handle handle, int64_t now_ns, enum cf_use use);
 
 /* Looks a session up, also in the ledger.  0; CF_E_NOT_FOUND; or CF_E_GONE with *ret_tomb (borrowed). */
 int cf_sessions_find(struct cf_sessions *sessions, const char *id, struct cf_now now, cf_handle *ret_handle,

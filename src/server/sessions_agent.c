@@ -43,7 +43,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg);
 static void on_output(void *arg)
 {
     const struct session *s = arg;
-    (void)cf_sessions_touch(s->all, s->handle, cf_clock_now().mono_ns, CF_TOUCH_HEARTBEAT);
+    (void)cf_sessions_touch(s->all, s->handle, cf_clock_now().mono_ns, CF_USE_OUTPUT);
 }
 
 int cf_sessions_agent_make(struct session *s, const struct cf_create *what, struct cf_error *error)

@@ -18,7 +18,7 @@ struct kept_session {
     uint64_t shell;                     /* key of the one that it has now */
     uint32_t kind, state, reason, cols, rows;
     uint32_t cwd_len, env_len, setup_len;
-    uint8_t started, evicted, has_env, restarting, pad[4];
+    uint8_t started, evicted, has_env, restarting, use, pad[3];
     char id[CF_ID_MAX], workspace[CF_WORKSPACE_MAX + 7], evidence[CF_EVIDENCE_MAX];
 };
 
@@ -37,7 +37,7 @@ static void describe(const struct session *s, const struct cf_session *row, stru
         .idle_ns = row->idle_own ? row->idle_ns : 0, .age_ns = row->age_own ? row->age_ns : 0, .restarts_left = s->restarts_left,
         .idle_for_ns = s->idle_for_ns, .end_since_ns = s->end_since_ns, .shell = s->shell != NULL ? cf_shell_key(s->shell) : 0, .kind = row->kind,
         .state = row->state, .reason = row->reason, .cols = s->cols, .rows = s->rows, .started = s->started, .evicted = s->evicted,
-        .has_env = s->has_env, .restarting = s->restarting,
+        .has_env = s->has_env, .restarting = s->restarting, .use = (uint8_t)s->use,
     };
     memcpy(k->id, row->id, sizeof k->id);
     memcpy(k->workspace, row->workspace, CF_WORKSPACE_MAX);
@@ -74,6 +74,7 @@ void cf_session_keep_touch(const struct session *s, int64_t now_ns, bool message
         return;
     if (now_ns > k->last_used_ns)
         __atomic_store_n(&k->last_used_ns, now_ns, __ATOMIC_RELEASE);
+    __atomic_store_n(&k->use, (uint8_t)s->use, __ATOMIC_RELEASE);
     if (message)
         __atomic_store_n(&k->message_count, k->message_count + 1, __ATOMIC_RELEASE);
 }
@@ -117,7 +118,8 @@ int cf_sessions_restore(struct cf_sessions *all, const struct cf_vault_record *r
         return cf_error_set(error, fits(record) ? CF_E_NO_MEMORY : CF_E_INTERNAL, NULL, fits(record) ? "out of memory" : "a record that is none");
     *s = (struct session){ .all = all, .cwd_fd = -1, .created_wall_ns = k->created_wall_ns, .created_mono_ns = k->created_mono_ns, .asked_ns = k->created_mono_ns,
                            .started = k->started, .has_env = k->has_env, .restarts_left = k->restarts_left, .restarting = k->restarting, .cols = k->cols, .rows = k->rows,
-                           .idle_for_ns = k->idle_for_ns, .end_since_ns = k->end_since_ns, .number = record->key, .kept = record->ref };
+                           .idle_for_ns = k->idle_for_ns, .end_since_ns = k->end_since_ns, .number = record->key, .kept = record->ref,
+                           .use = k->use < CF_USES ? (enum cf_use)k->use : CF_USE_CREATED };
     int code = admit_again(all->server->core, k, &s->handle, error);
     if (code == 0 && cf_sessions_reserve(all, (uint32_t)s->handle) < 0) {
         cf_core_gone(all->server->core, s->handle);

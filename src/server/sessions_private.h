@@ -19,6 +19,7 @@ struct session {
     int64_t asked_ns;                   /* when it was asked for; before it was created when it had to wait */
     bool started;
     bool evicted;                       /* an emergency cleanup ends it */
+    enum cf_use use;                    /* the last one */
     /* Until it has started: */
     cf_created *created;
     void *created_arg;

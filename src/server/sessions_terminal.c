@@ -10,7 +10,7 @@ static int on_type(void *arg, const char *bytes, size_t len, size_t *ret_typed, 
     struct session *s = arg;
     int code = cf_shell_type_some(s->shell, bytes, len, ret_typed, error);
     if (code == 0)
-        (void)cf_sessions_touch(s->all, s->handle, cf_clock_now().mono_ns, CF_TOUCH_HEARTBEAT);
+        (void)cf_sessions_touch(s->all, s->handle, cf_clock_now().mono_ns, CF_USE_VIEWER);
     return code;
 }
 
@@ -67,6 +67,6 @@ void cf_sessions_touch_at_work(struct cf_sessions *all, struct cf_now now)
     for (uint32_t i = 0; i < all->slot_count; i++) {
         struct session *s = all->by_slot[i];
         if (s != NULL && s->viewers != NULL && s->started && cf_shell_at_work(s->shell))
-            (void)cf_sessions_touch(all, s->handle, now.mono_ns, CF_TOUCH_HEARTBEAT);
+            (void)cf_sessions_touch(all, s->handle, now.mono_ns, CF_USE_TERMINAL);
     }
 }
