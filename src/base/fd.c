@@ -8,12 +8,20 @@
 
 #define FIRST_READ_BYTES 4096
 
+#ifdef __SANITIZE_ADDRESS__
+#define CF_FD_STRAY abort
+#else
+#define CF_FD_STRAY() ((void)0)
+#endif
+
 void cf_fd_close(int *fd)
 {
     if (*fd < 0)
         return;
     int saved = errno;
-    (void)close(*fd);       /* on Linux the descriptor is gone whatever close says */
+    /* On Linux the descriptor is gone whatever close says; but one that was not open may by now be somebody else's the next time. */
+    if (close(*fd) != 0 && errno == EBADF)
+        CF_FD_STRAY();
     *fd = -1;
     errno = saved;
 }
