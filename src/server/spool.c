@@ -418,6 +418,8 @@ bool cf_spool_restore(struct cf_spool *s, const struct cf_vault_record *record, 
         s->begin = s->end;
     }
     note_rest(s, &hand);
+    /* What of it was not taken over is overwritten. */
+    (void)lseek(s->fd, (off_t)place_of(s, s->end), SEEK_SET);
     return true;
 }
 
