@@ -5,6 +5,7 @@
 #ifndef CURFEW_BASE_AGENTS_H
 #define CURFEW_BASE_AGENTS_H
 
+#include "base/buf.h"
 #include "base/complaints.h"
 
 #include <stdbool.h>
@@ -52,6 +53,10 @@ const struct cf_agent *cf_agents_find(const struct cf_agents *agents, const char
 /* "a, b, c"; what does not fit is left out. */
 const char *cf_agents_names(const struct cf_agents *agents, char *buf, size_t size);
 const char *cf_agent_restart_name(enum cf_agent_restart restart);
+
+/* For another process of the same build: appends all of it to `to`; makes the same of that.  NULL: it is none such, or out of memory. */
+void cf_agents_pack(const struct cf_agents *agents, struct cf_buf *to);
+struct cf_agents *cf_agents_unpack(const char *packed, size_t len);
 
 /* Whether a line of a file begins such a table, [agents.…. */
 bool cf_agents_claim(const char *line, size_t len);

@@ -205,6 +205,54 @@ static void the_settings_reader_leaves_them_alone_and_checks_them(void **state)
     assert_true(settings.port == 9 && settings.agent_timeout == S(5));
 }
 
+static bool same_words(const struct cf_words *a, const struct cf_words *b)
+{
+    bool same = a->count == b->count && b->list[b->count] == NULL;
+    for (size_t i = 0; same && i < a->count; i++)
+        same = strcmp(a->list[i], b->list[i]) == 0;
+    return same;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static void another_process_has_the_same(void **state)
+{
+    struct cf_buf packed;
+    (void)fine("[agents.b]\ncommand = [\"b\", \"\", \"two words\"]\nenv = { A = \"1\", B = \"\" }\nworkspace = \"w\"\ncwd = \"c/d\"\nrestart = \"on-failure\"\n"
+               "restart_limit = 7\nrestart_backoff = \"2s\"\nidle_timeout = \"3m\"\nmax_age = \"4h\"\n" A, "b");
+    cf_buf_init(&packed, 1 << 20);
+    cf_agents_pack(agents, &packed);
+    assert_false(packed.failed);
+    struct cf_agents *other = cf_agents_unpack(packed.data, packed.len);
+    assert_non_null(other);
+    assert_int_equal(other->count, agents->count);
+    for (size_t i = 0; i < agents->count; i++) {
+        const struct cf_agent *a = &agents->list[i], *b = &other->list[i];
+        assert_string_equal(a->name, b->name);
+        assert_true(same_words(&a->command, &b->command) && same_words(&a->env, &b->env));
+        assert_true(same_text(a->workspace, b->workspace) && same_text(a->cwd, b->cwd));
+        assert_true(a->restart == b->restart && a->restart_limit == b->restart_limit && a->restart_backoff_ns == b->restart_backoff_ns);
+        assert_true(a->idle_ns == b->idle_ns && a->age_ns == b->age_ns);
+    }
+    cf_agents_free(&other);
+    for (size_t len = 0; len < packed.len; len++) {     /* of exactly so many bytes, so that one that reads on is seen */
+        char *part = malloc(len + 1);
+        memcpy(part, packed.data, len);
+        part = realloc(part, len > 0 ? len : 1);
+        assert_null(cf_agents_unpack(part, len));
+        free(part);
+    }
+    cf_buf_putc(&packed, 'x');
+    assert_null(cf_agents_unpack(packed.data, packed.len));
+    assert_null(cf_agents_unpack("-1", 3));
+    assert_null(cf_agents_unpack("66", 3));
+    assert_null(cf_agents_unpack("1\0name\0" "257", 11));
+    cf_buf_free(&packed);
+}
+
 static void the_default_agent_has_to_be_there(void **state)
 {
     static struct cf_settings settings;
@@ -241,6 +289,7 @@ int main(void)
         TEST("each mistake is told once with line, agent, key and what is allowed", mistakes_name_line_agent_and_key),
         TEST("agents, words and names are bounded", bounds_hold),
         TEST("the settings reader leaves agents alone, and complains of their mistakes", the_settings_reader_leaves_them_alone_and_checks_them),
+        TEST("packed for another process they are the same there, and what is cut off or too much is refused", another_process_has_the_same),
         TEST("the agent that is started by default has to be there", the_default_agent_has_to_be_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
