@@ -174,6 +174,13 @@ static void count(const struct cf_journal *j, struct cf_exec *e, bool late, enum
     cf_journal_keep_counts(j, e);
 }
 
+static void count_program(struct cf_journal *j, enum cf_stream stream, size_t len)
+{
+    j->program_bytes[stream] += len;
+    if (j->of_program)
+        cf_journal_keep(j);
+}
+
 ssize_t cf_journal_splice(struct cf_journal *j, int fd, const struct cf_origin *o, size_t most, bool force)
 {
     struct cf_exec *e = cf_journal_find(j, o->exec);
@@ -193,7 +200,7 @@ ssize_t cf_journal_splice(struct cf_journal *j, int fd, const struct cf_origin *
     if (e != NULL)
         count(j, e, o->late, o->stream, (size_t)n);
     else
-        j->program_bytes[o->stream] += (size_t)n;
+        count_program(j, o->stream, (size_t)n);
     cf_journal_wake(j);
     return n;
 }
@@ -215,6 +222,7 @@ uint64_t cf_journal_terminal_bytes(const struct cf_journal *j)
 void cf_journal_set_program(struct cf_journal *j)
 {
     j->of_program = true;
+    cf_journal_keep(j);
 }
 
 bool cf_journal_of_program(const struct cf_journal *j)

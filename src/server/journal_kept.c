@@ -7,8 +7,8 @@
 #include <string.h>
 
 struct cf_kept_journal {
-    uint64_t terminal_bytes;
-    uint32_t last_number, pad;
+    uint64_t terminal_bytes, program_bytes[CF_STREAMS];
+    uint32_t last_number, of_program;
 };
 
 /* Behind it: the command, its folder, why it was refused; each as long as said here. */
@@ -36,7 +36,10 @@ void cf_journal_keep(struct cf_journal *j)
     if (kept == NULL)
         return;
     __atomic_store_n(&kept->terminal_bytes, j->terminal_bytes, __ATOMIC_RELEASE);
+    for (int i = 0; i < CF_STREAMS; i++)
+        __atomic_store_n(&kept->program_bytes[i], j->program_bytes[i], __ATOMIC_RELEASE);
     __atomic_store_n(&kept->last_number, j->last_number, __ATOMIC_RELEASE);
+    __atomic_store_n(&kept->of_program, (uint32_t)j->of_program, __ATOMIC_RELEASE);
 }
 
 void cf_journal_keep_exec(const struct cf_journal *j, struct cf_exec *e)
@@ -101,7 +104,25 @@ struct cf_journal *cf_journal_restore(const struct cf_vault_record *record, cons
     j->kept = record->ref;
     j->last_number = kept->last_number;
     j->terminal_bytes = kept->terminal_bytes;
+    j->of_program = kept->of_program != 0;
+    memcpy(j->program_bytes, kept->program_bytes, sizeof j->program_bytes);
     return j;
+}
+
+/* What a program printed belongs to no command. */
+static void recount_program(struct cf_journal *j)
+{
+    struct cf_cursor cursor = { 0 };
+    struct cf_piece piece;
+    uint64_t gap;
+    enum cf_next next;
+    while ((next = cf_cursor_next(&cursor, j->spool, SIZE_MAX, &piece, &gap)) != CF_NEXT_NONE) {
+        if (next != CF_NEXT_BYTES)
+            continue;
+        if (piece.stream_at + piece.len > j->program_bytes[piece.stream])
+            j->program_bytes[piece.stream] = piece.stream_at + piece.len;
+        cf_cursor_take(&cursor, &piece, piece.len);
+    }
 }
 
 void cf_journal_restore_spool(struct cf_journal *j, const struct cf_vault_record *record, int fd)
@@ -112,6 +133,8 @@ void cf_journal_restore_spool(struct cf_journal *j, const struct cf_vault_record
     enum cf_next next;
     if (!cf_spool_restore(j->spool, record, fd))
         return;
+    if (j->of_program)
+        recount_program(j);
     /* What the dead had printed but not counted. */
     while ((next = cf_cursor_next(&cursor, j->spool, SIZE_MAX, &piece, &gap)) != CF_NEXT_NONE)
         if (next == CF_NEXT_BYTES) {

@@ -70,6 +70,7 @@ int cf_program_make(struct cf_shell *s, const struct cf_program *program, struct
     if (p->name == NULL)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     cf_journal_set_program(cf_shell_journal(s));
+    p->last_seq = program->last_seq;
     s->listens = true;                  /* there is no driver to wait for */
     int code = open_stdin(s, error);
     if (code == 0)
@@ -102,6 +103,28 @@ int cf_program_launch(struct cf_shell *s, struct cf_link_spawn *what, struct cf_
         close_its_ends(s);
     }
     return code;
+}
+
+int cf_program_restore(struct cf_shell *s, const struct cf_program_kept *kept, struct cf_heir *heir, struct cf_error *error)
+{
+    struct input *in = &s->run.input;
+    s->program.name = strndup(kept->name, kept->name_len);
+    s->program.last_seq = kept->last_seq;
+    in->begun = true;
+    in->eof = kept->eof;
+    snprintf(in->name, sizeof in->name, STDIN_NAME);
+    if (s->program.name == NULL || !cf_shell_input_queue(s, kept->waits, kept->waits_len) ||
+        cf_shell_input_restore(s, cf_heir_take(heir, CF_TAG_INPUT, 0), -1) < 0)
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for the program's input");
+    return 0;
+}
+
+void cf_program_resume(struct cf_shell *s)
+{
+    if (s->program.lost)
+        cf_shell_fail(s, CF_E_SYSTEM, "an earlier server died while it started the program");
+    else
+        cf_shell_become_ready(s);       /* the keeper's word may have come to the dead */
 }
 
 /* ---- its use ---- */
@@ -152,6 +175,7 @@ int cf_program_input(struct cf_shell *s, const struct cf_input *input, bool *ret
     if (input->seq != 0)
         s->program.last_seq = input->seq;
     *ret_open = is_open(s);
+    cf_shell_keep(s);
     return 0;
 }
 

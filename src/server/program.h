@@ -11,6 +11,8 @@
 struct cf_program {
     const char *const *argv;            /* the first is the program's path */
     const char *const *env;
+    struct cf_journal *journal;         /* of the one before it, which it goes on in; NULL: one of its own */
+    uint64_t last_seq;                  /* likewise */
 };
 
 /* The path of `name` as execvp would find it in the PATH of `env`, in `ret` (PATH_MAX bytes).  One with a slash in it is taken as it is.

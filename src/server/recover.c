@@ -17,6 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Records of the server itself. */
+enum { CF_KEPT_SETTINGS, CF_KEPT_AGENTS };
+
 struct kept_server {
     struct cf_settings settings;
     bool sweeping;
@@ -82,12 +85,21 @@ int cf_recover_open(struct cf_server *server, bool *ret_settled, struct cf_error
         cf_log(CF_LOG_ERROR, "what the last server left cannot be read; its sessions end");
     while (cf_vault_next(server->keep.vault, &cursor, &r)) {
         const struct kept_server *kept = r.data;
-        if (r.kind != CF_VAULT_SERVER || r.len != sizeof *kept)
+        if (r.kind == CF_VAULT_SERVER && r.number == CF_KEPT_AGENTS && server->agents == NULL) {
+            server->agents = cf_agents_unpack(r.data, r.len);
+            server->agents_kept = r.ref;
+        }
+        if (r.kind != CF_VAULT_SERVER || r.number != CF_KEPT_SETTINGS || r.len != sizeof *kept)
             continue;
         server->settings = kept->settings;
         server->sweep_stopped = !kept->sweeping;
         server->kept = r.ref;
         *ret_settled = true;
+    }
+    if (!*ret_settled || server->agents == NULL) {      /* there was no memory for one of them: both come from the file again */
+        *ret_settled = false;
+        cf_agents_free(&server->agents);
+        server->agents_kept = 0;
     }
     if (server->keep.vault != NULL)
         return 0;
@@ -99,14 +111,27 @@ int cf_recover_open(struct cf_server *server, bool *ret_settled, struct cf_error
     return 0;
 }
 
+/* Once: they stay as they are. */
+static void keep_agents(struct cf_server *server)
+{
+    struct cf_buf text;
+    cf_buf_init(&text, CF_VAULT_RECORD_MAX - 64);
+    cf_agents_pack(server->agents, &text);
+    if (!text.failed)
+        (void)cf_vault_put(cf_keep_vault(&server->keep), &server->agents_kept, CF_VAULT_SERVER, 0, CF_KEPT_AGENTS, text.data, text.len);
+    cf_buf_free(&text);
+}
+
 void cf_recover_keep_settings(struct cf_server *server)
 {
+    if (server->agents_kept == 0)
+        keep_agents(server);
     struct kept_server *kept = calloc(1, sizeof *kept);
     if (kept == NULL)
         return;
     kept->settings = server->settings;
     kept->sweeping = server->sweep != NULL ? cf_sweep_running(server->sweep) : server->settings.auto_cleanup_enabled;
-    (void)cf_vault_put(cf_keep_vault(&server->keep), &server->kept, CF_VAULT_SERVER, 0, 0, kept, sizeof *kept);
+    (void)cf_vault_put(cf_keep_vault(&server->keep), &server->kept, CF_VAULT_SERVER, 0, CF_KEPT_SETTINGS, kept, sizeof *kept);
     free(kept);
 }
 

@@ -28,7 +28,7 @@ struct cf_server {
     struct cf_link *link;
     struct cf_keep keep;                /* what outlives the server */
     struct cf_heirs heirs;              /* what an earlier one left, while it is taken over */
-    cf_vault_ref kept;                  /* its settings in the vault */
+    cf_vault_ref kept, agents_kept;     /* its settings in the vault, and the agents */
     bool sweep_stopped;                 /* the earlier one did not sweep */
     struct cf_http *http;
     struct cf_shell_host host;

@@ -134,7 +134,7 @@ static int start(struct session *s, const struct variables *v, struct cf_error *
     const struct cf_words *command = &s->agent->agent->command;
     const char *argv[CF_AGENT_WORDS_MAX + 1];
     char path[PATH_MAX];
-    const struct cf_program program = { .argv = argv, .env = v->list };
+    struct cf_program program = { .argv = argv, .env = v->list, .journal = s->agent->journal };
     if (v->failed)
         return cf_error_set(error, CF_E_TOO_LARGE, "env", "the agent's environment has more than %d variables, or there is no memory for it", ENV_MAX);
     int code = cf_program_find(command->list[0], v->list, path, error);
@@ -143,7 +143,17 @@ static int start(struct session *s, const struct variables *v, struct cf_error *
     for (size_t i = 0; i <= command->count; i++)
         argv[i] = command->list[i];
     argv[0] = path;
+    if (s->shell != NULL)
+        program.last_seq = cf_shell_last_seq(s->shell);
     return cf_shells_start_program(s->all->shells, s->cwd_fd, &program, cf_sessions_events(), s, &s->shell, error);
+}
+
+static void watch(struct session *s)
+{
+    struct session_agent *a = s->agent;
+    a->journal = cf_journal_ref(cf_shell_journal(s->shell));
+    if (s->all->server->settings.agent_output_counts)
+        cf_journal_watch(a->journal, &a->watch);
 }
 
 int cf_sessions_agent_start(struct session *s, struct cf_error *error)
@@ -157,12 +167,9 @@ int cf_sessions_agent_start(struct session *s, struct cf_error *error)
     while (v->made_count > 0)
         free(v->made[--v->made_count]);
     free(v);
-    if (code != 0 || a->journal != NULL)
-        return code;
-    a->journal = cf_journal_ref(cf_shell_journal(s->shell));
-    if (s->all->server->settings.agent_output_counts)
-        cf_journal_watch(a->journal, &a->watch);
-    return 0;
+    if (code == 0 && a->journal == NULL)
+        watch(s);
+    return code;
 }
 
 /* ---- one after the other ---- */
@@ -194,6 +201,7 @@ static void wait_for_next(struct session *s)
     a->due_ns = cf_clock_now().mono_ns + ns;
     cf_core_counts(s->all->server->core)->agent_restarts++;
     evtimer_add(a->timer, &tv);
+    cf_session_keep(s);
     if (cf_core_get(s->all->server->core, s->handle, 0, &row))
         cf_log(CF_LOG_INFO, "session %s: agent %s %s; starting it again in %.3f s (%u of %lld)", row.id, a->agent->name, a->last_exit,
                (double)ns / 1e9, a->restarts, (long long)a->agent->restart_limit);
@@ -214,11 +222,13 @@ static void try_next(struct session *s)
     struct cf_shell *old = s->shell;
     struct cf_session row;
     struct cf_error error;
-    if (!a->waiting || !a->ended || evtimer_pending(a->timer, NULL) || !cf_core_get(s->all->server->core, s->handle, 0, &row) ||
+    if (!a->waiting || !a->ended || s->old_shells > 0 || evtimer_pending(a->timer, NULL) || !cf_core_get(s->all->server->core, s->handle, 0, &row) ||
         row.state != CF_STATE_ACTIVE)
         return;
     const struct cf_create what = { .kind = row.kind, .workspace = row.workspace, .cwd = a->cwd, .env = a->env, .agent = a->agent };
+    a->waiting = a->ended = false;      /* as the next server has to find it, once there is another one */
     if (cf_sessions_give_shell(s, &what, &error) != 0) {
+        a->waiting = a->ended = true;
         snprintf(a->last_exit, sizeof a->last_exit, "could not be started: %.60s", error.text);
         if (restarts(s))
             wait_for_next(s);
@@ -226,8 +236,6 @@ static void try_next(struct session *s)
             give_up(s, error.text);
         return;
     }
-    a->waiting = a->ended = false;
-    cf_shell_succeed(s->shell, old);
     cf_shells_drop(s->all->shells, old);
     cf_log(CF_LOG_INFO, "session %s: agent %s is started again", row.id, a->agent->name);
 }
@@ -251,8 +259,11 @@ static void on_ended(struct cf_shell *shell, void *arg, const struct cf_wire_end
     a->ended = true;
     if (cf_core_get(s->all->server->core, s->handle, 0, &row) && row.state == CF_STATE_ENDING) {
         const struct cf_wire_ended last = a->report;
-        cf_sessions_gone(s, &last);
+        s->report = last;
+        if (s->old_shells == 0)         /* else the last of those ends it */
+            cf_sessions_gone(s, &last);
     } else {
+        cf_session_keep(s);
         try_next(s);
     }
 }
@@ -264,14 +275,19 @@ static void on_failed(struct cf_shell *shell, void *arg, const struct cf_error *
     (void)why;                          /* it is being ended */
 }
 
-static bool next(struct session *s, int64_t grace_ns)
+const struct cf_shell_events *cf_sessions_agent_old_events(void)
 {
     static const struct cf_shell_events events = { .ended = on_ended, .failed = on_failed };
+    return &events;
+}
+
+static bool next(struct session *s, int64_t grace_ns)
+{
     if (!restarts(s))
         return false;
     s->agent->ended = false;
     wait_for_next(s);
-    cf_shell_adopt(s->shell, &events, s);
+    cf_shell_adopt(s->shell, cf_sessions_agent_old_events(), s);
     cf_shell_end(s->shell, grace_ns);
     return true;
 }
@@ -295,6 +311,82 @@ bool cf_sessions_agent_failed(struct session *s, const struct cf_error *why)
 bool cf_sessions_agent_is_done(int wait_status)
 {
     return WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
+}
+
+/* ---- the next server ---- */
+
+/* Behind it: cwd, env (JSON); each as long as said here, plus 1 when it is there at all.  What the agent is, is told by its name: the next server
+ * has the same configuration. */
+struct kept_agent {
+    char name[CF_AGENT_NAME_MAX + 8];
+    uint32_t restarts, cwd_len, env_len;
+    uint8_t waiting, ended, pad[2];
+    int64_t due_ns;
+    struct cf_wire_ended report;
+    char last_exit[EXIT_MAX];
+};
+
+void cf_sessions_agent_keep(const struct session *s, struct cf_buf *whole)
+{
+    const struct session_agent *a = s->agent;
+    if (a == NULL)
+        return;
+    char *env = a->env != NULL ? json_dumps(a->env, JSON_COMPACT) : NULL;
+    struct kept_agent k = { .restarts = a->restarts, .waiting = a->waiting, .ended = a->ended, .due_ns = a->due_ns, .report = a->report,
+                            .cwd_len = a->cwd != NULL ? (uint32_t)strlen(a->cwd) + 1 : 0, .env_len = env != NULL ? (uint32_t)strlen(env) + 1 : 0 };
+    snprintf(k.name, sizeof k.name, "%s", a->agent->name);
+    memcpy(k.last_exit, a->last_exit, sizeof k.last_exit);
+    cf_buf_append(whole, (const char *)&k, sizeof k);
+    cf_buf_append(whole, a->cwd != NULL ? a->cwd : "", k.cwd_len);
+    cf_buf_append(whole, env != NULL ? env : "", k.env_len);
+    free(env);
+}
+
+int cf_sessions_agent_restore(struct session *s, const char *kept, size_t len, struct cf_error *error)
+{
+    struct kept_agent k;
+    if (len < sizeof k)
+        return cf_error_set(error, CF_E_INTERNAL, NULL, "a record that is none");
+    memcpy(&k, kept, sizeof k);
+    k.name[CF_AGENT_NAME_MAX] = k.last_exit[EXIT_MAX - 1] = '\0';
+    const struct cf_agent *agent = cf_agents_find(s->all->server->agents, k.name);
+    if (len != sizeof k + k.cwd_len + k.env_len || agent == NULL)
+        return cf_error_set(error, CF_E_INTERNAL, NULL, "a record of an agent that is none: %s", k.name);
+    char *cwd = k.cwd_len > 0 ? strndup(kept + sizeof k, k.cwd_len - 1) : NULL;
+    json_t *env = k.env_len > 0 ? json_loadb(kept + sizeof k + k.cwd_len, k.env_len - 1, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    const struct cf_create what = { .agent = agent, .cwd = cwd, .env = env };
+    int code = cf_sessions_agent_make(s, &what, error);
+    free(cwd);
+    json_decref(env);
+    if (code != 0)
+        return code;
+    s->agent->restarts = k.restarts;
+    s->agent->waiting = k.waiting;
+    s->agent->ended = k.ended;
+    s->agent->due_ns = k.due_ns;
+    s->agent->report = k.report;
+    memcpy(s->agent->last_exit, k.last_exit, sizeof k.last_exit);
+    return 0;
+}
+
+void cf_sessions_agent_alone(struct session *s)
+{
+    try_next(s);
+}
+
+void cf_sessions_agent_resume(struct session *s)
+{
+    struct session_agent *a = s->agent;
+    int64_t left_ns = a->due_ns - cf_clock_now().mono_ns;
+    struct timeval tv = { .tv_sec = left_ns > 0 ? left_ns / CF_NS_PER_S : 0, .tv_usec = left_ns > 0 ? left_ns % CF_NS_PER_S / 1000 : 0 };
+    bool waited = a->waiting;
+    watch(s);
+    cf_shell_resume(s->shell);
+    if (!waited)
+        return;
+    if (!a->ended)                      /* the dead may not have come so far; for one that is over, its report comes again */
+        cf_shell_end(s->shell, s->all->server->settings.grace);
+    evtimer_add(a->timer, &tv);
 }
 
 /* ---- what it shows ---- */

@@ -232,7 +232,7 @@ int cf_sessions_give_shell(struct session *s, const struct cf_create *what, stru
     if (code != 0)
         return code;
     if (s->agent != NULL)
-        return cf_sessions_agent_start(s, error);
+        return take_shell(s, cf_sessions_agent_start(s, error));
     if (what->cols > 0)
         return start_terminal(s, what, error);
     struct cf_shell *shell = cf_pool_take(server->pool);

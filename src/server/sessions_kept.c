@@ -10,15 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Behind it: cwd, env (JSON), setup; each as long as said here, plus 1 when it is there at all. */
+/* Behind it: cwd, env (JSON), setup; each as long as said here, plus 1 when it is there at all.  Then what an agent's has beside. */
 struct kept_session {
     int64_t last_used_ns;               /* these two change in place */
     uint64_t message_count;
     int64_t created_wall_ns, created_mono_ns, idle_ns, age_ns, restarts_left, idle_for_ns, end_since_ns;
     uint64_t shell;                     /* key of the one that it has now */
     uint32_t kind, state, reason, cols, rows;
-    uint32_t cwd_len, env_len, setup_len;
-    uint8_t started, evicted, has_env, restarting, use, pad[3];
+    uint32_t cwd_len, env_len, setup_len, agent_len;
+    uint8_t started, evicted, has_env, restarting, use, pad[7];
     char id[CF_ID_MAX], workspace[CF_WORKSPACE_MAX + 7], evidence[CF_EVIDENCE_MAX];
 };
 
@@ -59,6 +59,9 @@ void cf_session_keep(struct session *s)
     append(&whole, s->cwd, &k.cwd_len);
     append(&whole, env, &k.env_len);
     append(&whole, s->setup, &k.setup_len);
+    size_t before = whole.len;
+    cf_sessions_agent_keep(s, &whole);
+    k.agent_len = (uint32_t)(whole.len - before);
     free(env);
     if (!whole.failed) {
         memcpy(whole.data, &k, sizeof k);
@@ -84,7 +87,7 @@ void cf_session_keep_touch(const struct session *s, int64_t now_ns, bool message
 static bool fits(const struct cf_vault_record *record)
 {
     const struct kept_session *k = record->data;
-    return record->len >= sizeof *k && record->len == sizeof *k + k->cwd_len + k->env_len + k->setup_len && memchr(k->id, '\0', sizeof k->id) != NULL &&
+    return record->len >= sizeof *k && record->len == sizeof *k + k->cwd_len + k->env_len + k->setup_len + k->agent_len && memchr(k->id, '\0', sizeof k->id) != NULL &&
            memchr(k->workspace, '\0', sizeof k->workspace) != NULL && memchr(k->evidence, '\0', sizeof k->evidence) != NULL;
 }
 
@@ -120,16 +123,19 @@ int cf_sessions_restore(struct cf_sessions *all, const struct cf_vault_record *r
                            .started = k->started, .has_env = k->has_env, .restarts_left = k->restarts_left, .restarting = k->restarting, .cols = k->cols, .rows = k->rows,
                            .idle_for_ns = k->idle_for_ns, .end_since_ns = k->end_since_ns, .number = record->key, .kept = record->ref,
                            .use = k->use < CF_USES ? (enum cf_use)k->use : CF_USE_CREATED };
-    int code = admit_again(all->server->core, k, &s->handle, error);
+    const char *text = (const char *)(k + 1), *agent = text + k->cwd_len + k->env_len + k->setup_len;
+    int code = k->agent_len > 0 ? cf_sessions_agent_restore(s, agent, k->agent_len, error) : 0;
+    if (code == 0)
+        code = admit_again(all->server->core, k, &s->handle, error);
     if (code == 0 && cf_sessions_reserve(all, (uint32_t)s->handle) < 0) {
         cf_core_gone(all->server->core, s->handle);
         code = cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     }
     if (code != 0) {
+        cf_sessions_agent_free(s);
         free(s);
         return code;
     }
-    const char *text = (const char *)(k + 1);
     memcpy(s->evidence, k->evidence, sizeof s->evidence);
     s->cwd = text_of(text, k->cwd_len);
     s->env = k->env_len > 0 ? json_loads(text + k->cwd_len, JSON_REJECT_DUPLICATES, NULL) : NULL;
@@ -155,8 +161,8 @@ bool cf_sessions_restore_shell(struct cf_sessions *all, const struct cf_vault_re
     if (k == NULL)
         return false;
     bool current = k->shell == record->key;
-    int code = cf_shell_restore(&all->server->host, record, heir, journal, current ? cf_sessions_events() : cf_sessions_old_events(),
-                                cf_sessions_on_exec_done, s, &shell, &error);
+    const struct cf_shell_events *events = !current ? cf_sessions_old_events() : cf_sessions_agent_waits(s) ? cf_sessions_agent_old_events() : cf_sessions_events();
+    int code = cf_shell_restore(&all->server->host, record, heir, journal, events, cf_sessions_on_exec_done, s, &shell, &error);
     if (shell == NULL || cf_shells_adopt(all->shells, shell) < 0) {
         cf_shell_free(&shell);
         return false;
@@ -169,6 +175,8 @@ bool cf_sessions_restore_shell(struct cf_sessions *all, const struct cf_vault_re
         code = cf_sessions_open_terminal(s, &error);
     if (code != 0)
         cf_sessions_end(all, s->handle, CF_REASON_FAILED, error.text, 0);
+    if (!current)                       /* the dead may not have come so far */
+        cf_shell_end(shell, all->server->settings.grace);
     return true;
 }
 
@@ -186,7 +194,10 @@ static void resume(struct session *s)
     } else if (!s->started) {
         cf_sessions_end(s->all, s->handle, CF_REASON_FAILED, "the server was started anew while the session started", 0);
     } else if (row.state == CF_STATE_ENDING) {
+        cf_shell_resume(s->shell);
         cf_shell_end(s->shell, grace);
+    } else if (s->agent != NULL) {
+        cf_sessions_agent_resume(s);
     } else {
         if (cf_shell_running(s->shell) != NULL)
             cf_core_busy(core, s->handle, true, 0);     /* since before now: it is no touch */

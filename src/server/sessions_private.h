@@ -109,6 +109,14 @@ bool cf_sessions_agent_failed(struct session *s, const struct cf_error *why);
 bool cf_sessions_agent_is_done(int wait_status);
 /* Whether it is between two programs; false for other kinds. */
 bool cf_sessions_agent_waits(const struct session *s);
+/* Events of a program after which another one comes. */
+const struct cf_shell_events *cf_sessions_agent_old_events(void);
+/* For the next server: writes down what it has, behind what is in `whole`; takes it from there, into a session that has none; and goes on, once its shells are there. */
+void cf_sessions_agent_keep(const struct session *s, struct cf_buf *whole);
+int cf_sessions_agent_restore(struct session *s, const char *kept, size_t len, struct cf_error *error);
+void cf_sessions_agent_resume(struct session *s);
+/* Of the shells that it had before nothing is left. */
+void cf_sessions_agent_alone(struct session *s);
 void cf_sessions_agent_tomb(const struct session *s, struct cf_tomb *tomb);
 void cf_sessions_agent_json(const struct session *s, struct cf_now now, struct cf_jsonw *w);
 

@@ -19,6 +19,8 @@ static void on_old_ended(struct cf_shell *shell, void *arg, const struct cf_wire
     cf_shells_drop(s->all->shells, shell);
     if (--s->old_shells == 0 && s->report.type == CF_WIRE_ENDED)
         cf_sessions_gone(s, &s->report);
+    else if (s->old_shells == 0 && s->agent != NULL)
+        cf_sessions_agent_alone(s);
 }
 
 static void on_old_failed(struct cf_shell *shell, void *arg, const struct cf_error *why)

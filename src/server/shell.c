@@ -80,7 +80,7 @@ static void remember_cwd(struct cf_shell *s, const char *cwd)
 }
 
 /* Ready is whose driver listens and whose containment is known: the one is told by a pipe, the other by the keeper. */
-static void become_ready(struct cf_shell *s)
+void cf_shell_become_ready(struct cf_shell *s)
 {
     if (s->state != CF_SHELL_BOOTING || !s->listens || s->pid == 0 || s->ending)
         return;
@@ -102,7 +102,7 @@ void cf_shell_on_status_text(struct cf_shell *s, const char *text)
         remember_cwd(s, status.cwd);
     if (s->state == CF_SHELL_BOOTING) {
         s->listens = s->listens || status.word == 'R';
-        become_ready(s);
+        cf_shell_become_ready(s);
         return;
     }
     if (status.word == 'R')
@@ -285,6 +285,12 @@ static void hang_up(struct cf_shell *s)
     cf_program_close(s);
 }
 
+void cf_shell_hang_up(struct cf_shell *s)
+{
+    hang_up(s);
+    cf_channel_hang_up(s->channel);
+}
+
 void cf_shell_free(struct cf_shell **shell)
 {
     struct cf_shell *s = *shell;
@@ -326,8 +332,7 @@ void cf_shell_end(struct cf_shell *s, int64_t grace_ns)
         cf_link_end(s->host->link, s->key, 0);
     if (first) {
         s->closed = !s->left && grace_ns != 0;
-        hang_up(s);
-        cf_channel_hang_up(s->channel);
+        cf_shell_hang_up(s);
     }
     if (grace_ns != 0)
         cf_link_end(s->host->link, s->key, grace_ns / CF_NS_PER_MS);
@@ -354,7 +359,7 @@ void cf_shell_on_spawned(struct cf_shell *s, const struct cf_wire_spawned *repor
     if (s->terminal.pty != NULL && !s->ending && cf_shell_terminal_begin(s, &error) != 0)
         cf_shell_fail(s, error.code, "%s", error.text);
     else
-        become_ready(s);
+        cf_shell_become_ready(s);
     cf_shell_keep(s);
 }
 
@@ -423,6 +428,11 @@ const char *cf_shell_path(const struct cf_shell *s)
 bool cf_shell_was_closed(const struct cf_shell *s)
 {
     return s->closed;
+}
+
+uint64_t cf_shell_last_seq(const struct cf_shell *s)
+{
+    return s->program.last_seq;
 }
 
 struct cf_journal *cf_shell_journal(const struct cf_shell *s)

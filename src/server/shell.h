@@ -126,6 +126,7 @@ int cf_shell_pid(const struct cf_shell *shell);
 const char *cf_shell_path(const struct cf_shell *shell);        /* of its folder */
 /* Whether its end began by giving up its pipes while it was alive: then it went by that when the keeper found nothing left. */
 bool cf_shell_was_closed(const struct cf_shell *shell);
+uint64_t cf_shell_last_seq(const struct cf_shell *shell);       /* of what was written to a program */
 struct cf_journal *cf_shell_journal(const struct cf_shell *shell);
 /* It takes the place of another, before it has run anything: goes on in its journal, and in the numbers of what was typed. */
 void cf_shell_succeed(struct cf_shell *shell, const struct cf_shell *old);

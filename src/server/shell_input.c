@@ -13,7 +13,7 @@
 
 static void close_end(const struct cf_shell *s, int *fd, enum cf_tag tag)
 {
-    if (*fd >= 0)
+    if (*fd >= 0 && s->key != 0)
         cf_keep_drop(s->host->keep, s->key, tag, 0);
     cf_fd_close(fd);
 }
@@ -70,6 +70,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     cf_shell_input_flush(arg);
+    cf_shell_keep(arg);                 /* the next server does not write it once more */
 }
 
 bool cf_shell_input_queue(struct cf_shell *s, const char *data, size_t len)

@@ -7,18 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Behind it: path, cwd, input that waits; each as long as said here. */
+/* Behind it: path, cwd, input that waits, a program's name; each as long as said here. */
 struct kept_shell {
     uint64_t journal, session;
     int64_t timeout_ns, until_ns;
-    uint64_t since_ticks, input_seq, typed_seq;
+    uint64_t since_ticks, input_seq, typed_seq, program_seq;
     uint32_t state, hold;
     int32_t pid, wait_status;
     uint32_t cols, rows, requests;
     uint32_t exec, request;             /* of the command that runs; 0: none does */
     uint8_t stage, active, written, timed_out, cancelled, by_file, stdin_by_file, input_open, input_begun, input_eof, begun, answering;
-    uint8_t listens, ending, left, preparing, terminal, pad[7];
-    uint32_t path_len, cwd_len, input_len;
+    uint8_t listens, ending, left, preparing, terminal, closed, pad[2];
+    uint32_t path_len, cwd_len, input_len, program_len;
     char token[CF_DRIVER_TOKEN + 7];
     struct cf_channel_kept channel;
 };
@@ -33,9 +33,10 @@ static void describe(const struct cf_shell *s, struct kept_shell *k)
         .exec = r->active && r->exec != NULL ? r->exec->number : 0, .request = r->request, .stage = (uint8_t)r->stage, .active = r->active,
         .written = r->written, .timed_out = r->timed_out, .cancelled = r->cancelled, .by_file = r->by_file, .stdin_by_file = r->stdin_by_file,
         .input_open = r->input_open, .input_begun = r->input.begun, .input_eof = r->input.eof, .begun = r->begun, .answering = r->answering,
-        .listens = s->listens, .ending = s->ending, .left = s->left, .preparing = s->preparing, .terminal = s->terminal.cols > 0,
+        .listens = s->listens, .ending = s->ending, .left = s->left, .preparing = s->preparing, .terminal = s->terminal.cols > 0, .closed = s->closed,
+        .program_seq = s->program.last_seq, .program_len = s->program.name != NULL ? (uint32_t)strlen(s->program.name) : 0,
         .path_len = (uint32_t)strlen(cf_channel_path(s->channel)), .cwd_len = s->cwd != NULL ? (uint32_t)strlen(s->cwd) : 0,
-        .input_len = r->active ? (uint32_t)r->input.queue.len : 0,
+        .input_len = r->active || s->program.name != NULL ? (uint32_t)r->input.queue.len : 0,
     };
     memcpy(k->token, s->token, CF_DRIVER_TOKEN);
     cf_channel_keep(s->channel, &k->channel);
@@ -49,12 +50,14 @@ void cf_shell_keep(struct cf_shell *s)
     if (vault == NULL || s->key == 0)
         return;
     describe(s, &k);
-    cf_buf_init(&whole, sizeof k + k.path_len + k.cwd_len + k.input_len + 1);
+    cf_buf_init(&whole, sizeof k + k.path_len + k.cwd_len + k.input_len + k.program_len + 1);
     cf_buf_append(&whole, (const char *)&k, sizeof k);
     cf_buf_append(&whole, cf_channel_path(s->channel), k.path_len);
     cf_buf_append(&whole, s->cwd != NULL ? s->cwd : "", k.cwd_len);
     if (k.input_len > 0)
         cf_buf_append(&whole, s->run.input.queue.data, k.input_len);
+    if (k.program_len > 0)
+        cf_buf_append(&whole, s->program.name, k.program_len);
     if (!whole.failed)
         (void)cf_vault_put(vault, &s->kept, CF_VAULT_SHELL, s->key, 0, whole.data, whole.len);
     cf_buf_free(&whole);
@@ -66,6 +69,7 @@ void cf_shell_give(const struct cf_shell *s)
         { CF_TAG_BOOT, 0, s->boot_fd }, { CF_TAG_REQUESTS, 0, s->request_fd }, { CF_TAG_STATUSES, 0, s->status_fd },
         { CF_TAG_PTY, 0, s->terminal.pty != NULL ? cf_pty_master_fd(s->terminal.pty) : -1 }, { CF_TAG_STATUSES_END, 0, s->terminal.status_hold_fd },
         { CF_TAG_ANSWERS, 0, s->terminal.answer_fd }, { CF_TAG_ANSWERS_END, 0, s->terminal.answer_hold_fd },
+        { CF_TAG_INPUT, 0, s->program.name != NULL ? s->run.input.write_fd : -1 },
     };
     cf_keep_hold(s->host->keep, s->key, fds, sizeof fds / sizeof *fds);
     cf_channel_hold(s->channel, s->host->keep, s->key);
@@ -87,7 +91,7 @@ uint64_t cf_shell_session(const struct cf_shell *s)
 static bool fits(const struct cf_vault_record *record)
 {
     const struct kept_shell *k = record->data;
-    return record->len >= sizeof *k && record->len == sizeof *k + k->path_len + k->cwd_len + k->input_len;
+    return record->len >= sizeof *k && record->len == sizeof *k + k->path_len + k->cwd_len + k->input_len + k->program_len;
 }
 
 bool cf_shell_kept_path(const struct cf_vault_record *record, char *ret, size_t size)
@@ -160,6 +164,14 @@ static int restore_terminal(struct cf_shell *s, const struct kept_shell *k, stru
     return cf_shell_terminal_restore(s, master_fd, error);
 }
 
+static int restore_program(struct cf_shell *s, const struct kept_shell *k, struct cf_heir *heir, struct cf_error *error)
+{
+    const char *waits = (const char *)(k + 1) + k->path_len + k->cwd_len;
+    const struct cf_program_kept kept = { .name = waits + k->input_len, .name_len = k->program_len, .waits = waits, .waits_len = k->input_len,
+                                          .last_seq = k->program_seq, .eof = k->input_eof };
+    return cf_program_restore(s, &kept, heir, error);
+}
+
 /* Whatever fails, it is whole enough to be ended; or it is freed. */
 static int restore(struct cf_shell **ret_shell, const struct kept_shell *k, struct cf_heir *heir, struct cf_journal *journal, const char *path, struct cf_error *error)
 {
@@ -172,6 +184,12 @@ static int restore(struct cf_shell **ret_shell, const struct kept_shell *k, stru
     if (s->channel == NULL || cf_shell_open_events(s, error) != 0) {
         cf_shell_free(ret_shell);
         return CF_E_NO_MEMORY;
+    }
+    if (k->ending || k->left)
+        code = 0;                       /* it needs none of them any more */
+    if (k->program_len > 0) {
+        s->program.lost = code != 0;
+        return restore_program(s, k, heir, error);
     }
     if (code == 0 && k->terminal)
         code = restore_terminal(s, k, heir, error);
@@ -194,7 +212,7 @@ int cf_shell_restore(const struct cf_shell_host *host, const struct cf_vault_rec
     }
     *s = (struct cf_shell){ .host = host, .events = *events, .arg = arg, .key = record->key, .state = (enum cf_shell_state)k->state, .hold = heir->hold != 0 ? heir->hold : k->hold,
                             .pid = heir->pid, .listens = k->listens, .ending = k->ending, .left = k->left, .wait_status = k->wait_status, .request_fd = -1,
-                            .boot_fd = -1, .status_fd = -1, .theirs = { -1, -1, -1 }, .last_ticks = cf_shell_ticks(), .init = -1, .preparing = k->preparing,
+                            .boot_fd = -1, .status_fd = -1, .theirs = { -1, -1, -1 }, .last_ticks = cf_shell_ticks(), .init = -1, .preparing = k->preparing, .closed = k->closed, .program = { .args = { .fd = -1 }, .out_fd = -1, .err_fd = -1 },
                             .terminal = { .status_hold_fd = -1, .answer_fd = -1, .answer_hold_fd = -1, .boot_fd = -1, .args = { .fd = -1 } },
                             .run = { .input = { .write_fd = -1, .read_fd = -1 } }, .kept = record->ref, .session = k->session };
     memcpy(s->token, k->token, CF_DRIVER_TOKEN);
@@ -219,6 +237,8 @@ void cf_shell_replay(struct cf_shell *s, char *bytes, size_t len)
 
 void cf_shell_resume(struct cf_shell *s)
 {
+    if (s->ending)
+        cf_shell_hang_up(s);            /* the dead may not have come so far */
     if (s->ending || s->left)
         return;
     if (s->state == CF_SHELL_BOOTING)
@@ -229,5 +249,7 @@ void cf_shell_resume(struct cf_shell *s)
         cf_shell_sync_resume(s);
     else if (s->terminal.pty == NULL && s->state == CF_SHELL_RUNNING)
         cf_shell_run_resume(s);
+    if (s->program.name != NULL)
+        cf_program_resume(s);
     cf_shell_keep(s);
 }

@@ -77,6 +77,7 @@ struct program {
     struct cf_link_args args;           /* until it is launched; likewise the ends that it gets */
     int out_fd, err_fd;
     uint64_t last_seq;                  /* of what was written to it, also to its predecessors */
+    bool lost;                          /* an earlier server started it and could not give its pipes on */
 };
 
 struct cf_shell {
@@ -122,6 +123,11 @@ void cf_shell_give(const struct cf_shell *s);
 int cf_shell_open_events(struct cf_shell *s, struct cf_error *error);
 /* One text of those that end in NUL. */
 void cf_shell_on_status_text(struct cf_shell *s, const char *text);
+
+/* Ready is who listens and has been started; nothing otherwise. */
+void cf_shell_become_ready(struct cf_shell *s);
+/* Gives up its pipes. */
+void cf_shell_hang_up(struct cf_shell *s);
 
 /* Tells the owner, once, that this shell cannot go on. */
 void cf_shell_fail(struct cf_shell *s, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -202,6 +208,15 @@ int cf_program_make(struct cf_shell *s, const struct cf_program *program, struct
 int cf_program_launch(struct cf_shell *s, struct cf_link_spawn *what, struct cf_error *error);
 int cf_program_input(struct cf_shell *s, const struct cf_input *input, bool *ret_repeated, bool *ret_open, struct cf_error *error);
 int cf_program_signal(struct cf_shell *s, int signo, struct cf_error *error);
+/* What the next server has to know of one; all of it is borrowed. */
+struct cf_program_kept {
+    const char *name, *waits;
+    size_t name_len, waits_len;
+    uint64_t last_seq;
+    bool eof;
+};
+int cf_program_restore(struct cf_shell *s, const struct cf_program_kept *kept, struct cf_heir *heir, struct cf_error *error);
+void cf_program_resume(struct cf_shell *s);
 /* It reads no more, and nobody may write to it. */
 void cf_program_close(struct cf_shell *s);
 void cf_program_free(struct cf_shell *s);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "server/channel.h"
 #include "server/priority.h"
+#include "server/program.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -46,7 +47,7 @@ static int make(struct cf_shells *t, const struct cf_terminal *terminal, const s
         return cf_error_set(error, CF_E_SYSTEM, NULL, "no random bytes");
     snprintf(path, sizeof path, "%s/sessions/%016llx", h->settings->runtime_dir, (unsigned long long)random);
     struct cf_channel *channel;
-    struct cf_journal *journal = cf_journal_new(&h->limits, &h->budget);
+    struct cf_journal *journal = program != NULL && program->journal != NULL ? cf_journal_ref(program->journal) : cf_journal_new(&h->limits, &h->budget);
     if (journal == NULL)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory");
     int code = cf_channel_open(h->loop, path, h->uid, h->gid, journal, h->pace, &channel, error);

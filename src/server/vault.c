@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* Changes with the layout of any record: a server that was built otherwise does not read it. */
-#define MAGIC 0x63667661756c7401u
+#define MAGIC 0x63667661756c7402u
 /* Address space for all that it may become. */
 #define MAP_BYTES (16ull << 30)
 #define FIRST_BLOCK 16384u
