@@ -5,6 +5,7 @@ HTTP, whose answer may or may not come.  A round is a seed: it chooses the opera
 
     python3 test/fault/kills.py --seed 17 --rounds 1 -v
     python3 test/fault/kills.py --rounds 5000
+    python3 test/fault/kills.py --rounds 300 --only agent
 """
 import argparse
 import base64
@@ -19,7 +20,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "flow"))
 
-import harness  # noqa: E402  (it lies in a folder of its own)
+import agentstand  # noqa: E402  (it lies in a folder of its own)
+import harness  # noqa: E402
 
 GONE = (OSError, http.client.HTTPException, EOFError)
 # System calls that change something outside of the process, or wait; the others are passed on the way between two of these.
@@ -61,14 +63,25 @@ class Killer:
         return came
 
 
+# Agents beside the stand-ins of the flow tests: one that prints as much as it is told to, and one that goes as it is told to.
+agentstand.STAND_INS["printer"] = 'echo ready; while read -r n; do seq "$n"; seq 100 >&2; done'
+agentstand.STAND_INS["fails"] = 'echo start; read -r code; echo "bye $code"; exit "$code"'
+FAILS = ['restart = "on-failure"', "restart_limit = 1000", 'restart_backoff = "20ms"']
+
+
 class World:
-    def __init__(self, verbose=False, **settings):
+    def __init__(self, verbose=False, only="", **settings):
         self.verbose = verbose
-        self.server = harness.Server(server_restarts=1000000, server_restart_pause=0, warm_pool=1, exec_kill_grace="300ms", grace="1s", **settings)
+        self.only = only
+        self.server = agentstand.Agents(more={"fails": FAILS}, server_restarts=1000000, server_restart_pause=0, warm_pool=1, exec_kill_grace="300ms", grace="1s", **settings)
         self.keep = self.server.create(workspace="keep")["session_id"]
         self.server.exec(self.keep, "kept=precious; n=0")
         self.terminal = self.server.create(workspace="term", terminal={"cols": 80, "rows": 24})["session_id"]
         self.server.exec(self.terminal, "kept=precious")
+        self.agents = {name: self.start_agent(name) for name in ("echoer", "printer")}
+        self.seq = 0                    # of what the echoer was told last
+        self.twice = 0                  # texts that came twice
+        self.lost = 0                   # programs that were started and could not be given on
         self.marks = 0
         self.kills = 0
         self.called = 0                 # of them at the system call that was chosen
@@ -306,6 +319,153 @@ class World:
             assert now == value or answer is None and now == old, (now, value, old, answer)
         return check
 
+    # ---- agents
+
+    def start_agent(self, name):
+        """Its session and its process, which has to stay the same."""
+        made = self.ok("POST", "/v1/sessions", {"kind": "agent", "agent": name, "workspace": "agents"})
+        harness.wait_for(lambda: self.printed(made["session_id"]).startswith(b"ready\n"), f"{name} has started")
+        return made["session_id"], made["pid"]
+
+    def printed(self, session, stream="stdout", since=0):
+        found = b""
+        while True:
+            got = self.ok("GET", f"/v1/sessions/{session}/output?since={since}&encoding=base64&limit=1000000&stream={stream}")
+            for piece in got["output"]:
+                assert "gap" not in piece, piece
+                found += base64.b64decode(piece["base64"])
+            if got["next"] == since:
+                return found
+            since = got["next"]
+
+    def op_agent_start(self, rng):
+        before = {s["session_id"] for s in self.list()}
+        env = {"env": {"A": "yes"}} if rng.random() < 0.5 else {}
+        answer = self.ask("POST", "/api/session/start", {"agent": "environment", "workspace": "made", **env})
+
+        def check():
+            made = {s["session_id"] for s in self.list()} - before
+            for session in made:
+                harness.wait_for(lambda session=session: self.again("GET", f"/v1/sessions/{session}")[1].get("data", {}).get("state") not in ("starting", "ending"), "it started or failed")
+                status, got = self.again("GET", f"/v1/sessions/{session}")
+                if status != 200:
+                    assert answer is None or answer[0] != 201, (answer, got)
+                    continue
+                assert got["data"]["agent"] == "environment" and got["data"]["restarts"] == 0, got
+                self.ok("POST", f"/api/message?session_id={session}", {"message": "hello"})
+                want = f"||{'yes' if env else ''}|||{os.path.join(self.server.workspaces, 'made')}\nhello\n".encode()
+                harness.wait_for(lambda session=session: self.printed(session) == want, f"{want} from {session}")
+                self.ok("POST", f"/api/session/end?session_id={session}&grace=0")
+            if answer is not None:
+                assert answer[0] == 201 and answer[1]["session_id"] in made, (answer, made)
+        return check
+
+    def op_agent_input(self, rng):
+        """Texts with numbers: the one that got no answer is sent once more."""
+        session = self.agents["echoer"][0]
+        path = f"/v1/sessions/{session}"
+        since = len(self.printed(session))
+        texts = {self.seq + i: f"text{i}-{rng.randrange(1000)}-{'x' * rng.choice([0, 0, 9000])}\n" for i in range(1, 4)}
+        self.seq += 3
+        done = 0
+        for seq, text in texts.items():
+            got = self.ask("POST", path + "/input", {"text": text, "seq": seq})
+            if got is None:
+                break
+            assert got[0] == 200, got
+            done = seq
+
+        def check():
+            for seq, text in texts.items():
+                if seq > done:
+                    self.ok("POST", path + "/input", {"text": text, "seq": seq})
+            last = list(texts.values())[-1].encode()
+            harness.wait_for(lambda: self.printed(session, since=since).endswith(last), "the last text is echoed")
+            rest = self.printed(session, since=since).decode()
+            for text in texts.values():
+                assert rest.startswith(text), (rest, texts)
+                rest = rest[len(text):]
+                while rest.startswith(text):
+                    rest = rest[len(text):]
+                    self.twice += 1
+            assert rest == "", (rest, texts)
+        return check
+
+    def op_agent_output(self, rng):
+        """Output that is longer than pipes, read on by offset over the death of who keeps it."""
+        session = self.agents["printer"][0]
+        out, err = len(self.printed(session)), len(self.printed(session, "stderr"))
+        lines = rng.randrange(1000, 60000)
+        answer = self.ask("POST", f"/api/message?session_id={session}", {"message": str(lines)})
+
+        def check():
+            want = b"".join(b"%d\n" % i for i in range(1, lines + 1))
+            errors = b"".join(b"%d\n" % i for i in range(1, 101))
+            if answer is None and self.printed(session, since=out) == b"":
+                self.ok("POST", f"/api/message?session_id={session}", {"message": str(lines)})
+            harness.wait_for(lambda: len(self.printed(session, "stderr", err)) >= len(errors), "it has printed all")
+            harness.wait_for(lambda: len(self.printed(session, since=out)) % len(want) == 0 and len(self.printed(session, "stderr", err)) % len(errors) == 0, "and nothing more")
+            got, got_err = self.printed(session, since=out), self.printed(session, "stderr", err)
+            times = len(got) // len(want)
+            assert got == want * times and got_err == errors * times and times == 1 or answer is None and times == 2, (len(got), len(want), len(got_err))
+        return check
+
+    def op_agent_heartbeat(self, rng):
+        session = self.agents["echoer"][0]
+        before = self.ok("GET", f"/v1/sessions/{session}")
+        answer = self.ask("POST", f"/api/heartbeat?session_id={session}")
+
+        def check():
+            now = self.ok("GET", f"/v1/sessions/{session}")
+            assert now["last_used"] >= before["last_used"] and now["message_count"] == before["message_count"], (before, now)
+            assert answer is None or answer[0] == 200 and now["last_used"] > before["last_used"], (before, now, answer)
+        return check
+
+    def op_agent_end(self, rng):
+        session = self.ok("POST", "/v1/sessions", {"kind": "agent", "agent": "forker", "workspace": "made"})["session_id"]
+        harness.wait_for(lambda: self.printed(session) == b"ready\n", "it is ready")
+        yield
+        answer = self.ask("DELETE", f"/v1/sessions/{session}?grace={rng.choice([0, 0.1, 0.5])}")
+
+        def check():
+            status, got = self.again("DELETE", f"/v1/sessions/{session}?grace=0")
+            assert status in (200, 410), (status, got, answer)
+            status, got = self.again("GET", f"/v1/sessions/{session}")
+            tomb = got["error"]["session"]
+            assert status == 410 and tomb["reason"] == "requested" and tomb["last_output"] == "ready\n", (got, answer)
+            steps = [step["step"] for step in tomb["ladder"]]
+            times = [step["after_ms"] for step in tomb["ladder"]]
+            assert tomb["agent"] == "forker" and steps in (["killed"], ["closed", "killed"], ["closed", "interrupted", "killed"]), tomb
+            assert times == sorted(times) and tomb["ended_at"] >= tomb["created_at"], tomb
+        return check
+
+    def op_agent_exit(self, rng):
+        """One that fails and is started again, and goes for good at last; maybe while nobody is there to see it."""
+        session = self.ok("POST", "/v1/sessions", {"kind": "agent", "agent": "fails", "workspace": "made"})["session_id"]
+        harness.wait_for(lambda: self.printed(session) == b"start\n", "it has started")
+        yield
+        self.ask("POST", f"/api/message?session_id={session}", {"message": "3", "seq": 1})
+        if rng.random() < 0.5:          # to be killed in the pause, or at the next one's start
+            time.sleep(rng.random() / 20)
+
+        def check():
+            self.ok("POST", f"/api/message?session_id={session}", {"message": "3", "seq": 1}) if self.shown(session)["restarts"] == 0 and self.shown(session)["restart_in"] is None else None
+            harness.wait_for(lambda: self.shown(session)["restarts"] > 0 and self.shown(session)["restart_in"] is None, "it was started again")
+            harness.wait_for(lambda: self.printed(session).endswith(b"start\n"), "the next one says so")
+            got, shown = self.printed(session), self.shown(session)
+            assert shown["restarts"] in (1, 2) and shown["last_exit"] == "exited with status 3", shown
+            self.lost += got.count(b"start\n") != shown["restarts"] + 1
+            assert got in (b"start\nbye 3\nstart\n", b"start\nbye 3\nstart\nbye 3\nstart\n"), (got, shown)
+            self.ok("POST", f"/api/message?session_id={session}", {"message": "0"})
+            harness.wait_for(lambda: self.again("GET", f"/v1/sessions/{session}")[0] == 410, "the session has ended")
+            tomb = self.again("GET", f"/v1/sessions/{session}")[1]["error"]["session"]
+            assert tomb["reason"] == "closed" and tomb["exit_code"] == 0 and tomb["restarts"] == shown["restarts"], (tomb, shown)
+            assert tomb["last_output"].endswith("start\nbye 0\n"), tomb
+        return check
+
+    def shown(self, session):
+        return self.ok("GET", f"/v1/sessions/{session}")
+
     # ---- looking
 
     def list(self):
@@ -352,11 +512,14 @@ class World:
         assert self.run(self.keep, "echo $kept")["stdout"] == "precious\n"
         assert self.run(self.terminal, "echo $kept")["stdout"] == "precious\n"
         live = {s["session_id"] for s in self.list()}
-        assert live == {self.keep, self.terminal}, live
+        assert live == {self.keep, self.terminal, *(session for session, _ in self.agents.values())}, live
+        for session, pid in self.agents.values():
+            shown = self.shown(session)
+            assert shown["pid"] == pid and shown["restarts"] == 0 and shown["state"] == "active", shown
 
     def round(self, seed):
         rng = random.Random(seed)
-        name = rng.choice(OPERATIONS)
+        name = rng.choice([one for one in OPERATIONS if self.only in one])
         nth = rng.choice([rng.randrange(1, 8), rng.randrange(1, 16), rng.randrange(1, 60)])
         if self.verbose:
             print(f"# seed {seed}: {name}, system call {nth}", flush=True)
@@ -398,9 +561,11 @@ def prepared(function):
     return steps
 
 
-for _name in ("op_exec", "op_terminal", "op_flood", "op_late", "op_cancel", "op_input", "op_create", "op_settings"):
+for _name in ("op_exec", "op_terminal", "op_flood", "op_late", "op_cancel", "op_input", "op_create", "op_settings", "op_agent_start", "op_agent_input", "op_agent_output",
+              "op_agent_heartbeat"):
     setattr(World, _name + "_killed", prepared(getattr(World, _name)))
 World.op_end_killed, World.op_exit_killed = World.op_end, World.op_exit
+World.op_agent_end_killed, World.op_agent_exit_killed = World.op_agent_end, World.op_agent_exit
 OPERATIONS = sorted(name for name in dir(World) if name.endswith("_killed"))
 PREPARED = OPERATIONS
 
@@ -409,14 +574,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--only", default="", help="operations that have this in their name")
     parser.add_argument("-v", action="store_true")
     args = parser.parse_args()
-    world = World(args.v)
+    world = World(args.v, args.only)
     try:
         for seed in range(args.seed, args.seed + args.rounds):
             world.round(seed)
         world.finish()
-        print(f"{world.kills} kills, {world.called} at their system call, {world.never} commands never began")
+        print(f"{world.kills} kills, {world.called} at their system call, {world.never} commands never began, {world.twice} texts came twice, {world.lost} programs were lost")
     except BaseException:
         print(f"failed at seed {seed}")
         world.server.tell_log()
