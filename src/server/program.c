@@ -122,7 +122,7 @@ int cf_program_restore(struct cf_shell *s, const struct cf_program_kept *kept, s
 void cf_program_resume(struct cf_shell *s)
 {
     if (s->program.lost)
-        cf_shell_fail(s, CF_E_SYSTEM, "an earlier server died while it started the program");
+        cf_shell_fail(s, CF_E_SYSTEM, "its pipes were lost with an earlier server");
     else
         cf_shell_become_ready(s);       /* the keeper's word may have come to the dead */
 }

@@ -326,14 +326,14 @@ void cf_shell_end(struct cf_shell *s, int64_t grace_ns)
 {
     bool first = !s->ending;
     s->ending = true;
+    if (first)
+        s->closed = !s->left && grace_ns != 0;
     evtimer_del(s->timer);
     cf_shell_keep(s);
     if (grace_ns == 0)                  /* what is killed at once does not need to see its input closed before */
         cf_link_end(s->host->link, s->key, 0);
-    if (first) {
-        s->closed = !s->left && grace_ns != 0;
+    if (first)
         cf_shell_hang_up(s);
-    }
     if (grace_ns != 0)
         cf_link_end(s->host->link, s->key, grace_ns / CF_NS_PER_MS);
 }

@@ -77,7 +77,7 @@ struct program {
     struct cf_link_args args;           /* until it is launched; likewise the ends that it gets */
     int out_fd, err_fd;
     uint64_t last_seq;                  /* of what was written to it, also to its predecessors */
-    bool lost;                          /* an earlier server started it and could not give its pipes on */
+    bool lost;                          /* the keeper could not hold its pipes, and the server that had them is dead */
 };
 
 struct cf_shell {

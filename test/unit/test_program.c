@@ -2,6 +2,7 @@
 #include "base/fd.h"
 #include "base/packet.h"
 #include "server/journal.h"
+#include "server/keep.h"
 #include "server/pace.h"
 #include "server/program.h"
 #include "server/shells.h"
@@ -36,6 +37,8 @@ struct fixture {
     int in, out, err;                   /* the program's own */
     struct cf_wire_spawn asked;
     char arguments[8192];
+    struct cf_keep keep;                /* for the next server; where a test wants one */
+    struct cf_heir heir;                /* what it has given into the keeper's hand */
     unsigned ready, left, ended, failed;
     int wait_status;
     char why[384];
@@ -177,7 +180,12 @@ static int teardown(void **state)
     struct fixture *f = *state;
     char folder[128];
     int *fds[] = { &f->in, &f->out, &f->err, &f->folder_fd };
+    f->keep.leaving = true;             /* what is freed here stays, as with one that is dead */
     cf_shells_free(&f->shells);
+    cf_vault_free(&f->keep.vault);
+    for (uint32_t i = 0; i < f->heir.count; i++)
+        cf_fd_close(&f->heir.fds[i].fd);
+    free(f->heir.fds);
     cf_link_close(&f->host.link);
     cf_pace_free(&f->host.pace);
     event_base_free(f->host.loop);
@@ -395,6 +403,91 @@ static void a_start_that_fails_names_the_program(void **state)
     assert_string_equal(f->why, "cannot start /bin/agent: No such file or directory");
 }
 
+/* ---- the next server ---- */
+
+static void begin_kept(struct fixture *f)
+{
+    f->keep = (struct cf_keep){ .vault = cf_vault_new(), .link = f->host.link };
+    assert_non_null(f->keep.vault);
+    f->host.keep = &f->keep;
+    start(f);
+    spawned(f, 0);
+}
+
+/* Three descriptors, in as many packets as it takes. */
+static void take_held(struct fixture *f)
+{
+    f->heir = (struct cf_heir){ .key = f->asked.key, .hold = CF_HOLD_PIDNS, .pid = 4711, .fds = calloc(3, sizeof *f->heir.fds), .room = 3 };
+    while (f->heir.count < 3) {
+        struct cf_wire_hold packet;
+        int fds[CF_WIRE_FDS_MAX];
+        size_t count = 0;
+        assert_int_equal(cf_packet_recv(f->keeper_fd, &packet, sizeof packet, fds, CF_WIRE_FDS_MAX, &count), sizeof packet);
+        assert_true(packet.type == CF_WIRE_HOLD && packet.key == f->asked.key && packet.count == count && f->heir.count + count <= 3);
+        for (size_t i = 0; i < count; i++)
+            f->heir.fds[f->heir.count++] = (struct cf_keep_fd){ .tag = (enum cf_tag)(packet.tags[i] >> 32), .number = (uint32_t)packet.tags[i], .fd = fds[i] };
+    }
+}
+
+/* As the next server has it: by its record, and what the keeper holds. */
+static struct cf_shell *taken_over(struct fixture *f, struct cf_heir *heir)
+{
+    struct cf_vault_record r;
+    struct cf_shell *shell = NULL;
+    struct cf_error error;
+    uint64_t cursor = 0;
+    bool found = false;
+    while (!found && cf_vault_next(f->keep.vault, &cursor, &r))
+        found = r.kind == CF_VAULT_SHELL && r.key == f->asked.key;
+    assert_true(found);
+    f->keep.leaving = true;
+    assert_int_equal(cf_shell_restore(&f->host, &r, heir, cf_shell_journal(f->shell), &events, NULL, f, &shell, &error), 0);
+    assert_non_null(shell);
+    cf_shell_resume(shell);
+    return shell;
+}
+
+static void the_next_server_feeds_it_on(void **state)
+{
+    struct fixture *f = *state;
+    begin_kept(f);
+    take_held(f);
+    input_of(f, "one", 7, false, 0, false, true);
+    f->shell = taken_over(f, &f->heir);
+    assert_int_equal(f->heir.count, 0);
+    assert_int_equal(f->failed, 0);
+    assert_int_equal(cf_shell_pid(f->shell), 4711);
+    input_of(f, "one", 7, false, 0, true, true);        /* it was taken, by the dead */
+    input_of(f, "two", 8, false, 0, false, true);
+    assert_string_equal(read_in(f, 6), "onetwo");
+    input_of(f, "", 9, true, 0, false, false);
+    cf_shell_free(&f->shell);
+}
+
+static void pipes_that_the_keeper_could_not_hold_are_missed(void **state)
+{
+    struct fixture *f = *state;
+    begin_kept(f);
+    struct cf_heir none = { .key = f->asked.key, .hold = CF_HOLD_PIDNS, .pid = 4711 };
+    f->shell = taken_over(f, &none);
+    assert_int_equal(f->failed, 1);
+    assert_string_equal(f->why, "its pipes were lost with an earlier server");
+    input_of(f, "x", 1, false, CF_E_NOT_READING, false, false);
+    cf_shell_free(&f->shell);
+}
+
+static void one_that_is_ending_misses_nothing(void **state)
+{
+    struct fixture *f = *state;
+    begin_kept(f);
+    struct cf_heir none = { .key = f->asked.key, .hold = CF_HOLD_PIDNS, .pid = 4711 };
+    cf_shell_end(f->shell, CF_NS_PER_S);
+    f->shell = taken_over(f, &none);
+    assert_int_equal(f->failed, 0);
+    assert_true(cf_shell_was_closed(f->shell));
+    cf_shell_free(&f->shell);
+}
+
 static void a_program_is_found_in_path(void **state)
 {
     struct fixture *f = *state;
@@ -438,6 +531,9 @@ int main(void)
         TEST("S1.2: its stdin and stdout are closed before the keeper is asked to end it", its_end_closes_the_pipes_before_the_keeper_is_asked),
         TEST("a signal goes to its process group, and only while it runs", a_signal_goes_to_its_group),
         TEST("a start that fails says which program and why", a_start_that_fails_names_the_program),
+        TEST("the next server feeds it on, and knows what was taken", the_next_server_feeds_it_on),
+        TEST("the next server says that its pipes are missing when the keeper could not hold them", pipes_that_the_keeper_could_not_hold_are_missed),
+        TEST("the next server misses no pipes of one that is ending", one_that_is_ending_misses_nothing),
         TEST("a program without a slash is found in PATH, if it can be run", a_program_is_found_in_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
