@@ -174,11 +174,13 @@ def _():
             assert sessions == [], sessions
             if containment == "cgroup":
                 s.wait_log("killed [1-9][0-9]* processes that an earlier keeper had left")
-            assert s.fails(410, "gone", "GET", f"/v1/sessions/{made}")["session"]["reason"] == "lost"
+            status, answer = s.request("GET", f"/v1/sessions/{made}")
+            # What was not on disk yet when it was killed is not known at all.
+            assert status == 404 or status == 410 and answer["error"]["session"]["reason"] == "lost", answer
             assert s.exec(s.create()["session_id"], "echo on")["stdout"] == "on\n"
 
 
-@case("after a stop the same folders serve again: workspaces and tombstones are there, sessions are not")
+@case("after a stop the same folders serve again: workspaces are there, sessions are not")
 def _():
     with Server() as s:
         made = s.create(workspace="w")["session_id"]
