@@ -165,6 +165,7 @@ static void pair_free(struct cf_channel *c, struct pair *p)
 /* A FIFO that the shell can open, and our end of it, which `mode` says. */
 static int fifo_make(struct cf_channel *c, const char *name, int mode)
 {
+    (void)unlinkat(c->dir_fd, name, 0); /* a server that died may have come so far */
     if (mkfifoat(c->dir_fd, name, 0600) < 0)
         return -1;
     if (c->uid != geteuid() && fchownat(c->dir_fd, name, c->uid, c->gid, AT_SYMLINK_NOFOLLOW) < 0)

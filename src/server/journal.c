@@ -11,8 +11,12 @@ static void rescue_head(void *arg, const struct cf_piece *piece)
     struct cf_journal *j = arg;
     struct cf_exec *e = piece->late ? NULL : cf_journal_find(j, piece->exec);
     struct cf_piece rest = *piece;
-    if (e == NULL || e->ended || e->head[rest.stream].len != rest.stream_at)
+    uint64_t have = e != NULL ? e->head[rest.stream].len : 0, twice = have > rest.stream_at ? have - rest.stream_at : 0;
+    if (e == NULL || e->ended || have < rest.stream_at || twice >= rest.len)
         return;
+    rest.at += twice;                   /* what an earlier server had rescued and not yet dropped */
+    rest.stream_at += twice;
+    rest.len -= (uint32_t)twice;
     while (rest.len > 0 && rest.stream_at < j->limits.head_bytes) {
         size_t len, want = j->limits.head_bytes - (size_t)rest.stream_at;
         const char *bytes = cf_spool_bytes(j->spool, rest.at, rest.len < want ? rest.len : want, &len);

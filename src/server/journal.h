@@ -15,6 +15,7 @@
 
 /* Why a command is lost when it was not refused. */
 #define CF_SESSION_ENDED "the session ended while the command ran"
+#define CF_NOT_BEGUN "the server was started anew before the command had begun"
 
 struct cf_journal_limits {
     uint64_t spool_bytes;               /* output kept */

@@ -228,3 +228,19 @@ void cf_journal_restore_head(struct cf_journal *j, const struct cf_vault_record 
     cf_buf_append(&e->head[stream], record->data, record->len);
     e->heads_kept[stream] = record->ref;
 }
+
+void cf_journal_lose(struct cf_journal *j, const struct cf_exec *running)
+{
+    struct cf_exec *e;
+    TAILQ_FOREACH(e, &j->execs, link) {
+        if (e->ended || e == running)
+            continue;
+        e->ended_mono_ns = cf_clock_now().mono_ns;
+        e->session_state = "active";
+        e->lost = true;
+        e->refused = malloc(sizeof *e->refused);
+        if (e->refused != NULL)
+            cf_error_set(e->refused, CF_E_UNAVAILABLE, NULL, CF_NOT_BEGUN);
+        cf_journal_finish(j, e);
+    }
+}

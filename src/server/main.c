@@ -55,6 +55,8 @@ int main(int argc, char **argv)
     } else {
         cf_log(CF_LOG_ERROR, "cannot start: %s", error.text);
         status = cf_error_exit(code);
+        if (server.link != NULL && cf_link_welcome(server.link)->servers > 0)
+            _exit(status);              /* what is here is the next server's: nothing of it may be taken down */
     }
     cf_teardown(&server);
     return status;

@@ -242,11 +242,22 @@ static void restore_shells(struct cf_server *server, const struct records *recor
     }
 }
 
+static int by_age(const void *left, const void *right)
+{
+    uint64_t number;
+    const char *id;
+    int64_t a = 0, b = 0;
+    (void)cf_archive_kept(left, &number, &id, &a);
+    (void)cf_archive_kept(right, &number, &id, &b);
+    return a < b ? -1 : a > b;
+}
+
 static void restore_archive(struct cf_server *server, const struct records *records, const struct journals *journals)
 {
     size_t count;
     int64_t now_ns = cf_clock_now().mono_ns;
     const struct cf_vault_record *r = of_kind(records, CF_VAULT_ARCHIVE, &count);
+    qsort(records->all + (r - records->all), count, sizeof *r, by_age);
     for (size_t i = 0; i < count; i++) {
         uint64_t number;
         const char *id;

@@ -199,7 +199,8 @@ static int take_shell(struct session *s, int code)
 {
     if (code == 0) {
         cf_shell_belongs(s->shell, s->number);
-        cf_session_keep(s);
+        if (!s->restarting)             /* else it is kept when the old one's journal is its own */
+            cf_session_keep(s);
     }
     return code;
 }

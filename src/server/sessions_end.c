@@ -130,6 +130,25 @@ static const struct cf_tomb *bury(struct session *s, const struct cf_session *ro
     return cf_tombs_add(s->all->server->tombs, &tomb);
 }
 
+void cf_sessions_bury_lost(struct session *s, const char *evidence)
+{
+    struct cf_now now = cf_clock_now();
+    struct cf_session row;
+    if (!cf_core_get(s->all->server->core, s->handle, now.mono_ns, &row))
+        return;
+    struct cf_tomb tomb = { .kind = row.kind, .reason = CF_REASON_LOST, .created_wall_ns = s->created_wall_ns, .ended_wall_ns = now.wall_ns,
+                            .ended_mono_ns = now.mono_ns, .idle_for_ns = now.mono_ns - row.last_used_ns, .message_count = row.message_count,
+                            .rung = CF_RUNG_UNKNOWN, .closed_ms = -1, .interrupted_ms = -1, .killed_ms = -1 };
+    (void)cf_core_ending(s->all->server->core, s->handle, CF_REASON_LOST);
+    memcpy(tomb.id, row.id, sizeof tomb.id);
+    memcpy(tomb.workspace, row.workspace, sizeof tomb.workspace);
+    snprintf(tomb.evidence, sizeof tomb.evidence, "%s", evidence);
+    cf_log(CF_LOG_ERROR, "session %s is lost: %s", row.id, evidence);
+    cf_ledger_audit_end(s->all->server->ledger, row.id, CF_REASON_LOST, evidence);
+    cf_ledger_ended(s->all->server->ledger, &tomb);
+    (void)cf_tombs_add(s->all->server->tombs, &tomb);
+}
+
 static void tell(struct session *s, const struct cf_tomb *tomb)
 {
     while (s->waiters != NULL) {
@@ -182,8 +201,12 @@ void cf_sessions_gone(struct session *s, const struct cf_wire_ended *report)
     if (s->evicted)
         all->evicting--;
     measure(s, report);
-    if (s->started)
+    if (s->started)                     /* an earlier server may have come so far */
+        tomb = cf_tombs_find(all->server->tombs, row.id, cf_clock_now().mono_ns);
+    if (s->started && tomb == NULL)
         tomb = bury(s, &row, report);
+    else if (s->started)
+        cf_log(CF_LOG_INFO, "session %s had ended: %s", row.id, cf_reason_name(tomb->reason));
     else
         cf_core_counts(core)->sessions_failed++;
     cf_sessions_close_journal(cf_shell_journal(s->shell), tomb);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "server/attach.h"
+#include "server/journal_kept.h"
 #include "server/sessions_private.h"
 #include "server/shells.h"
 
@@ -164,6 +165,8 @@ bool cf_sessions_restore_shell(struct cf_sessions *all, const struct cf_vault_re
     const struct cf_shell_events *events = !current ? cf_sessions_old_events() : cf_sessions_agent_waits(s) ? cf_sessions_agent_old_events() : cf_sessions_events();
     int code = cf_shell_restore(&all->server->host, record, heir, journal, events, cf_sessions_on_exec_done, s, &shell, &error);
     if (shell == NULL || cf_shells_adopt(all->shells, shell) < 0) {
+        if (shell != NULL)
+            cf_shell_disown(shell);     /* the record is the caller's to drop */
         cf_shell_free(&shell);
         return false;
     }
@@ -173,7 +176,7 @@ bool cf_sessions_restore_shell(struct cf_sessions *all, const struct cf_vault_re
         s->old_shells++;
     if (code == 0 && current)
         code = cf_sessions_open_terminal(s, &error);
-    if (code != 0)
+    if (code != 0 && current)
         cf_sessions_end(all, s->handle, CF_REASON_FAILED, error.text, 0);
     if (!current)                       /* the dead may not have come so far */
         cf_shell_end(shell, all->server->settings.grace);
@@ -187,18 +190,23 @@ static void resume(struct session *s)
     struct cf_session row;
     int64_t grace = s->all->server->settings.grace;
     (void)cf_core_get(core, s->handle, 0, &row);
-    if (s->shell == NULL) {             /* it had none yet, or it cannot be had: nobody was told of either */
-        cf_core_counts(core)->sessions_failed++;
+    if (s->shell == NULL) {             /* it had none yet, of which nobody was told; or it cannot be had */
+        if (s->started)
+            cf_sessions_bury_lost(s, "its shell could not be taken over by the next server");
+        else
+            cf_core_counts(core)->sessions_failed++;
         cf_core_gone(core, s->handle);
         cf_sessions_remove(s->all, s);
     } else if (!s->started) {
         cf_sessions_end(s->all, s->handle, CF_REASON_FAILED, "the server was started anew while the session started", 0);
     } else if (row.state == CF_STATE_ENDING) {
         cf_shell_resume(s->shell);
-        cf_shell_end(s->shell, grace);
+        cf_shell_end(s->shell, cf_shell_end_grace(s->shell, grace));
     } else if (s->agent != NULL) {
         cf_sessions_agent_resume(s);
     } else {
+        if (s->old_shells == 0)
+            cf_journal_lose(cf_shell_journal(s->shell), cf_shell_running(s->shell));
         if (cf_shell_running(s->shell) != NULL)
             cf_core_busy(core, s->handle, true, 0);     /* since before now: it is no touch */
         cf_shell_resume(s->shell);

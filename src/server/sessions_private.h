@@ -90,6 +90,8 @@ void cf_sessions_on_room(struct cf_shell *shell, void *arg);
 bool cf_sessions_restarts(const struct session *s);
 /* Puts a fresh shell in the place of one that has gone; `why` is for the log.  False: it cannot be. */
 bool cf_sessions_restart(struct session *s, const char *why);
+/* A tombstone for one of which there is no shell. */
+void cf_sessions_bury_lost(struct session *s, const char *evidence);
 /* Nothing is left of any shell of it. */
 void cf_sessions_gone(struct session *s, const struct cf_wire_ended *report);
 

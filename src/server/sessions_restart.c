@@ -23,6 +23,14 @@ static void on_old_ended(struct cf_shell *shell, void *arg, const struct cf_wire
         cf_sessions_agent_alone(s);
 }
 
+/* It has left, or is being made to: that it is gone is told by the other. */
+static void on_old_left(struct cf_shell *shell, void *arg, int wait_status)
+{
+    (void)shell;
+    (void)arg;
+    (void)wait_status;
+}
+
 static void on_old_failed(struct cf_shell *shell, void *arg, const struct cf_error *why)
 {
     (void)shell;
@@ -32,7 +40,7 @@ static void on_old_failed(struct cf_shell *shell, void *arg, const struct cf_err
 
 const struct cf_shell_events *cf_sessions_old_events(void)
 {
-    static const struct cf_shell_events events = { .ended = on_old_ended, .failed = on_old_failed };
+    static const struct cf_shell_events events = { .left = on_old_left, .ended = on_old_ended, .failed = on_old_failed };
     return &events;
 }
 
@@ -56,8 +64,8 @@ bool cf_sessions_restart(struct session *s, const char *why)
     cf_shell_succeed(s->shell, old);
     cf_shell_adopt(old, cf_sessions_old_events(), s);
     s->old_shells++;
+    cf_session_keep(s);                 /* only now is the fresh one its shell: a server that dies before finds that the old one has left */
     cf_shell_end(old, s->all->server->settings.grace);
-    cf_session_keep(s);
     cf_sessions_on_room(s->shell, s);   /* what waited for the old one is not for this */
     return true;
 }

@@ -167,7 +167,7 @@ static int open_host(struct cf_server *server, char *const *environment, struct 
         .limits = { .spool_bytes = (uint64_t)s->spool_bytes, .execs_kept = (uint32_t)s->execs_kept,
                     .retention_ns = s->exec_retention, .head_bytes = (size_t)(s->max_output_bytes - s->max_output_bytes / 2) },
         .scratch = malloc(SCRATCH_BYTES), .scratch_bytes = SCRATCH_BYTES, .pace = cf_pace_new(server->loop), .budget = { .max_bytes = (uint64_t)s->spool_total_bytes, .keep = &server->keep },
-        .keep = &server->keep,
+        .keep = &server->keep, .servers = cf_link_welcome(server->link)->servers,
     };
     if (identity.uid != geteuid())
         open_way(&server->settings, &identity);

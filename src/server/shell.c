@@ -110,6 +110,8 @@ void cf_shell_on_status_text(struct cf_shell *s, const char *text)
     cf_shell_run_on_status(s, &status);
 }
 
+_Static_assert(2 * CF_STATUS_MAX <= CF_VAULT_HAND_MAX, "what is left of one read, and the next");
+
 static void clear(struct cf_vault_hand *hand, size_t len)
 {
     memset(hand->bytes, 0, len);
@@ -326,6 +328,8 @@ void cf_shell_end(struct cf_shell *s, int64_t grace_ns)
 {
     bool first = !s->ending;
     s->ending = true;
+    if (first || grace_ns < s->end_grace_ns)
+        s->end_grace_ns = grace_ns;
     if (first)
         s->closed = !s->left && grace_ns != 0;
     evtimer_del(s->timer);

@@ -57,6 +57,7 @@ struct cf_shell_host {
     struct cf_pace *pace;               /* of all output */
     struct cf_spool_budget budget;      /* of all together */
     const struct cf_keep *keep;         /* what outlives the server; NULL: nothing */
+    uint32_t servers;                   /* that served before this one */
 };
 
 struct cf_shell_events {
@@ -114,6 +115,12 @@ int cf_shell_restore(const struct cf_shell_host *host, const struct cf_vault_rec
                      const struct cf_shell_events *events, cf_exec_done *done, void *arg, struct cf_shell **ret, struct cf_error *error);
 /* What the earlier server had read of its statuses and may not have understood. */
 void cf_shell_replay(struct cf_shell *shell, char *bytes, size_t len);
+/* Its record is nobody's any more: it is not written anew, nor dropped when the shell is freed. */
+void cf_shell_disown(struct cf_shell *shell);
+/* Drops the record of one that has ended. */
+void cf_shell_forget(struct cf_shell *shell);
+/* The grace with which its end was asked for; `otherwise` when that was not. */
+int64_t cf_shell_end_grace(const struct cf_shell *shell, int64_t otherwise);
 /* Goes on with what it was doing. */
 void cf_shell_resume(struct cf_shell *shell);
 

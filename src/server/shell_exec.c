@@ -73,10 +73,21 @@ static void arm_running(struct cf_shell *s)
         cf_shell_arm(s, left > 0 ? left : 0);
 }
 
+/* All that the next server needs to go on with it, before it is written. */
 static void keep_begun(struct cf_shell *s)
 {
-    s->run.active = s->run.written = true;
+    struct run *r = &s->run;
+    int64_t now_ns = cf_clock_now().mono_ns;
+    r->active = r->written = true;
+    r->by_file = r->len > CF_DRIVER_INLINE_MAX;
+    r->stdin_by_file = r->stdin_text != NULL && !r->input_open;
     s->state = CF_SHELL_RUNNING;
+    if (s->terminal.pty != NULL) {
+        r->request = s->terminal.requests + 1;
+        r->until_ns = now_ns + CF_SHELL_BEGIN_NS;
+    } else {
+        r->until_ns = r->timeout_ns > 0 ? now_ns + r->timeout_ns : 0;
+    }
     cf_shell_keep(s);
 }
 
@@ -102,14 +113,9 @@ static int begin(struct cf_shell *s, struct cf_error *error)
         cf_channel_begin(s->channel, 0);
         return code;
     }
-    r->by_file = r->len > CF_DRIVER_INLINE_MAX;
-    r->stdin_by_file = r->stdin_text != NULL && !r->input_open;
     free_texts(r);
-    r->written = true;
-    s->state = CF_SHELL_RUNNING;
     if (s->terminal.pty == NULL) {
         evtimer_del(s->timer);          /* of a command that was waited for, and cancelled */
-        r->until_ns = r->timeout_ns > 0 ? cf_clock_now().mono_ns + r->timeout_ns : 0;
         arm_running(s);
     }
     return 0;
@@ -217,13 +223,14 @@ struct cf_exec *cf_shell_running(const struct cf_shell *s)
     return s->run.active ? s->run.exec : NULL;
 }
 
+/* Each server counts in a range of its own: an answer to an earlier one's probe is none to this. */
 static void probe(struct cf_shell *s)
 {
     struct cf_buf text;
     cf_buf_init(&text, 128);
-    if (++s->probes == 0)
-        s->probes = 1;
-    s->probe = s->probes;
+    s->probe = (s->host->servers & 0xffff) << 16 | (++s->probes & 0xffff);
+    if (s->probe == 0)
+        s->probe = ++s->probes;
     cf_driver_probe(&text, s->token, s->probe);
     (void)cf_shell_write(s, s->request_fd, &text);
     cf_buf_free(&text);
@@ -233,6 +240,7 @@ void cf_shell_sync(struct cf_shell *s)
 {
     s->state = CF_SHELL_SYNCING;
     cf_shell_arm(s, SYNC_TIMEOUT_S * CF_NS_PER_S);
+    s->probe = 0;
     if (s->signals_pending == 0)
         probe(s);                       /* else on_signaled comes back here */
 }
@@ -297,7 +305,7 @@ static void never_began(struct cf_shell *s)
         s->events.ready(s, s->arg);
         return;
     }
-    cf_error_set(&why, CF_E_UNAVAILABLE, NULL, "the server was started anew before the command had begun");
+    cf_error_set(&why, CF_E_UNAVAILABLE, NULL, CF_NOT_BEGUN);
     bool interrupted = s->run.stage != STAGE_RUNNING;
     evtimer_del(s->timer);
     cf_shell_run_refuse(s, &why);

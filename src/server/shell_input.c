@@ -54,6 +54,7 @@ void cf_shell_input_flush(struct cf_shell *s)
             return;
         }
         done += (size_t)n;
+        cf_shell_keep_sent(s, (size_t)n);
     }
     if (done > 0) {
         memmove(in->queue.data, in->queue.data + done, in->queue.len - done);
@@ -179,7 +180,11 @@ int cf_shell_input(struct cf_shell *s, const struct cf_input *input, bool *ret_r
     if (s->terminal.pty != NULL && !input->of_command && !(s->run.active && s->run.input_open)) {
         *ret_open = true;
         *ret_repeated = input->seq != 0 && input->seq <= s->terminal.last_seq;
-        return *ret_repeated ? 0 : type(s, input, error);
+        if (*ret_repeated)
+            return 0;
+        int code = type(s, input, error);
+        cf_shell_keep(s);
+        return code;
     }
     *ret_repeated = input->seq != 0 && input->seq <= in->last_seq;
     *ret_open = is_open(&s->run);

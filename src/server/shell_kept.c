@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Behind it: path, cwd, input that waits, a program's name; each as long as said here. */
+/* Behind it: path, cwd, input that waits, a program's name, text and stdin of a command that waits; each as long as said here. */
 struct kept_shell {
     uint64_t journal, session;
-    int64_t timeout_ns, until_ns;
+    int64_t timeout_ns, until_ns, end_grace_ns;
     uint64_t since_ticks, input_seq, typed_seq, program_seq;
     uint32_t state, hold;
     int32_t pid, wait_status;
@@ -18,7 +18,9 @@ struct kept_shell {
     uint32_t exec, request;             /* of the command that runs; 0: none does */
     uint8_t stage, active, written, timed_out, cancelled, by_file, stdin_by_file, input_open, input_begun, input_eof, begun, answering;
     uint8_t listens, ending, left, preparing, terminal, closed, pad[2];
-    uint32_t path_len, cwd_len, input_len, program_len;
+    uint32_t path_len, cwd_len, input_len, program_len, text_len, stdin_len;
+    uint32_t input_sent;                /* of what waits, since the record was written; changes in place */
+    uint8_t has_stdin, pad2[3];
     char token[CF_DRIVER_TOKEN + 7];
     struct cf_channel_kept channel;
 };
@@ -38,6 +40,12 @@ static void describe(const struct cf_shell *s, struct kept_shell *k)
         .path_len = (uint32_t)strlen(cf_channel_path(s->channel)), .cwd_len = s->cwd != NULL ? (uint32_t)strlen(s->cwd) : 0,
         .input_len = r->active || s->program.name != NULL ? (uint32_t)r->input.queue.len : 0,
     };
+    if (r->active && !r->written) {     /* the next server begins it */
+        k->text_len = (uint32_t)r->len;
+        k->stdin_len = r->stdin_text != NULL ? (uint32_t)r->stdin_len : 0;
+        k->has_stdin = r->stdin_text != NULL;
+    }
+    k->end_grace_ns = s->end_grace_ns;
     memcpy(k->token, s->token, CF_DRIVER_TOKEN);
     cf_channel_keep(s->channel, &k->channel);
 }
@@ -47,10 +55,10 @@ void cf_shell_keep(struct cf_shell *s)
     struct cf_vault *vault = cf_keep_vault(s->host->keep);
     struct kept_shell k;
     struct cf_buf whole;
-    if (vault == NULL || s->key == 0)
+    if (vault == NULL || s->key == 0 || s->disowned)
         return;
     describe(s, &k);
-    cf_buf_init(&whole, sizeof k + k.path_len + k.cwd_len + k.input_len + k.program_len + 1);
+    cf_buf_init(&whole, sizeof k + k.path_len + k.cwd_len + k.input_len + k.program_len + k.text_len + k.stdin_len + 1);
     cf_buf_append(&whole, (const char *)&k, sizeof k);
     cf_buf_append(&whole, cf_channel_path(s->channel), k.path_len);
     cf_buf_append(&whole, s->cwd != NULL ? s->cwd : "", k.cwd_len);
@@ -58,6 +66,10 @@ void cf_shell_keep(struct cf_shell *s)
         cf_buf_append(&whole, s->run.input.queue.data, k.input_len);
     if (k.program_len > 0)
         cf_buf_append(&whole, s->program.name, k.program_len);
+    if (k.text_len > 0)
+        cf_buf_append(&whole, s->run.text, k.text_len);
+    if (k.stdin_len > 0)
+        cf_buf_append(&whole, s->run.stdin_text, k.stdin_len);
     if (!whole.failed)
         (void)cf_vault_put(vault, &s->kept, CF_VAULT_SHELL, s->key, 0, whole.data, whole.len);
     cf_buf_free(&whole);
@@ -81,6 +93,30 @@ void cf_shell_belongs(struct cf_shell *s, uint64_t session)
     cf_shell_keep(s);
 }
 
+void cf_shell_disown(struct cf_shell *s)
+{
+    s->disowned = true;
+    s->kept = 0;
+}
+
+void cf_shell_forget(struct cf_shell *s)
+{
+    s->disowned = true;
+    cf_vault_drop(cf_keep_vault(s->host->keep), &s->kept);
+}
+
+int64_t cf_shell_end_grace(const struct cf_shell *s, int64_t otherwise)
+{
+    return s->ending ? s->end_grace_ns : otherwise;
+}
+
+void cf_shell_keep_sent(const struct cf_shell *s, size_t len)
+{
+    struct kept_shell *k = cf_vault_data(cf_keep_vault(s->host->keep), s->kept);
+    if (k != NULL)
+        __atomic_store_n(&k->input_sent, k->input_sent + (uint32_t)len, __ATOMIC_RELEASE);
+}
+
 uint64_t cf_shell_session(const struct cf_shell *s)
 {
     return s->session;
@@ -91,7 +127,31 @@ uint64_t cf_shell_session(const struct cf_shell *s)
 static bool fits(const struct cf_vault_record *record)
 {
     const struct kept_shell *k = record->data;
-    return record->len >= sizeof *k && record->len == sizeof *k + k->path_len + k->cwd_len + k->input_len + k->program_len;
+    return record->len >= sizeof *k && record->len == sizeof *k + k->path_len + k->cwd_len + k->input_len + k->program_len + k->text_len + k->stdin_len;
+}
+
+/* What has not been written of the input that waits. */
+static const char *waiting(const struct kept_shell *k, size_t *ret_len)
+{
+    uint32_t sent = k->input_sent < k->input_len ? k->input_sent : k->input_len;
+    *ret_len = k->input_len - sent;
+    return (const char *)(k + 1) + k->path_len + k->cwd_len + sent;
+}
+
+/* A command that waits for the shell. */
+static int restore_texts(struct cf_shell *s, const struct kept_shell *k, struct cf_error *error)
+{
+    struct run *r = &s->run;
+    const char *text = (const char *)(k + 1) + k->path_len + k->cwd_len + k->input_len + k->program_len;
+    r->text = strndup(text, k->text_len);
+    r->len = k->text_len;
+    r->stdin_text = k->has_stdin ? calloc(1, k->stdin_len + 1) : NULL;
+    r->stdin_len = k->stdin_len;
+    if (r->text == NULL || (k->has_stdin && r->stdin_text == NULL))
+        return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for the command");
+    if (k->has_stdin)
+        memcpy(r->stdin_text, text + k->text_len, k->stdin_len);
+    return 0;
 }
 
 bool cf_shell_kept_path(const struct cf_vault_record *record, char *ret, size_t size)
@@ -138,12 +198,20 @@ static int restore_run(struct cf_shell *s, const struct kept_shell *k, struct cf
     r->input.begun = k->input_begun;
     r->input.eof = k->input_eof;
     r->input.last_seq = k->input_seq;
+    if (!k->written && restore_texts(s, k, error) != 0)
+        return error->code;
     if (!k->input_open)
         return 0;
+    if (!k->written) {                  /* it gets its FIFO when it begins */
+        size_t len;
+        const char *waits = waiting(k, &len);
+        return cf_shell_input_queue(s, waits, len) ? 0 : cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for the command's input");
+    }
     snprintf(r->input.name, sizeof r->input.name, "i%u", cf_channel_pair(s->channel));
-    const char *waits = (const char *)(k + 1) + k->path_len + k->cwd_len;
+    size_t waits_len;
+    const char *waits = waiting(k, &waits_len);
     int write_fd = cf_heir_take(heir, CF_TAG_INPUT, 0), read_fd = cf_heir_take(heir, CF_TAG_INPUT_END, 0);
-    if (!cf_shell_input_queue(s, waits, k->input_len) || cf_shell_input_restore(s, write_fd, read_fd) < 0)
+    if (!cf_shell_input_queue(s, waits, waits_len) || cf_shell_input_restore(s, write_fd, read_fd) < 0)
         return cf_error_set(error, CF_E_NO_MEMORY, NULL, "out of memory for the command's input");
     return 0;
 }
@@ -153,7 +221,7 @@ static int restore_terminal(struct cf_shell *s, const struct kept_shell *k, stru
     struct terminal *t = &s->terminal;
     t->cols = k->cols;
     t->rows = k->rows;
-    t->requests = k->requests;
+    t->requests = k->requests + 1;      /* the next one's number may be in the shell's hand already */
     t->last_seq = k->typed_seq;
     t->status_hold_fd = cf_heir_take(heir, CF_TAG_STATUSES_END, 0);
     t->answer_fd = cf_heir_take(heir, CF_TAG_ANSWERS, 0);
@@ -166,8 +234,9 @@ static int restore_terminal(struct cf_shell *s, const struct kept_shell *k, stru
 
 static int restore_program(struct cf_shell *s, const struct kept_shell *k, struct cf_heir *heir, struct cf_error *error)
 {
-    const char *waits = (const char *)(k + 1) + k->path_len + k->cwd_len;
-    const struct cf_program_kept kept = { .name = waits + k->input_len, .name_len = k->program_len, .waits = waits, .waits_len = k->input_len,
+    size_t waits_len;
+    const char *waits = waiting(k, &waits_len);
+    const struct cf_program_kept kept = { .name = waits + waits_len, .name_len = k->program_len, .waits = waits, .waits_len = waits_len,
                                           .last_seq = k->program_seq, .eof = k->input_eof };
     return cf_program_restore(s, &kept, heir, error);
 }
@@ -212,7 +281,7 @@ int cf_shell_restore(const struct cf_shell_host *host, const struct cf_vault_rec
     }
     *s = (struct cf_shell){ .host = host, .events = *events, .arg = arg, .key = record->key, .state = (enum cf_shell_state)k->state, .hold = heir->hold != 0 ? heir->hold : k->hold,
                             .pid = heir->pid, .listens = k->listens, .ending = k->ending, .left = k->left, .wait_status = k->wait_status, .request_fd = -1,
-                            .boot_fd = -1, .status_fd = -1, .theirs = { -1, -1, -1 }, .last_ticks = cf_shell_ticks(), .init = -1, .preparing = k->preparing, .closed = k->closed, .program = { .args = { .fd = -1 }, .out_fd = -1, .err_fd = -1 },
+                            .boot_fd = -1, .status_fd = -1, .theirs = { -1, -1, -1 }, .last_ticks = cf_shell_ticks(), .init = -1, .preparing = k->preparing, .closed = k->closed, .end_grace_ns = k->end_grace_ns, .program = { .args = { .fd = -1 }, .out_fd = -1, .err_fd = -1 },
                             .terminal = { .status_hold_fd = -1, .answer_fd = -1, .answer_hold_fd = -1, .boot_fd = -1, .args = { .fd = -1 } },
                             .run = { .input = { .write_fd = -1, .read_fd = -1 } }, .kept = record->ref, .session = k->session };
     memcpy(s->token, k->token, CF_DRIVER_TOKEN);
@@ -241,8 +310,11 @@ void cf_shell_resume(struct cf_shell *s)
         cf_shell_hang_up(s);            /* the dead may not have come so far */
     if (s->ending || s->left)
         return;
-    if (s->state == CF_SHELL_BOOTING)
+    if (s->state == CF_SHELL_BOOTING) {
         cf_shell_arm(s, 30 * CF_NS_PER_S);
+        cf_shell_become_ready(s);
+    } else if (s->state == CF_SHELL_READY && s->run.active && !s->run.written)
+        cf_shell_run_begin(s);
     else if (s->terminal.pty != NULL && s->run.active)
         cf_shell_terminal_resume(s);
     else if (s->terminal.pty == NULL && s->state == CF_SHELL_SYNCING)

@@ -8,6 +8,9 @@
 #include "server/pty.h"
 #include "server/shell.h"
 
+/* From a terminal's request until its shell has begun: one at its prompt does so in a millisecond; one that runs what was typed does not. */
+#define CF_SHELL_BEGIN_NS (2 * CF_NS_PER_S)
+
 /* How far the server went to get the shell back from a command. */
 enum stage { STAGE_RUNNING, STAGE_INTERRUPTED, STAGE_KILLED };
 
@@ -112,11 +115,17 @@ struct cf_shell {
     bool unprepared;                    /* by the word of an earlier server, likewise */
     int prepared_code;
     cf_vault_ref kept;                  /* its record in the vault */
+    bool disowned;                      /* it has none, and gets none */
+    int64_t end_grace_ns;               /* with which its end was asked for */
     uint64_t session;
 };
 
 /* Writes down how it is, for the next server. */
 void cf_shell_keep(struct cf_shell *s);
+/* Of the input that waits in the record, so much more has been written. */
+void cf_shell_keep_sent(const struct cf_shell *s, size_t len);
+/* Ready is whose driver listens and whose containment is known. */
+void cf_shell_become_ready(struct cf_shell *s);
 /* Its descriptors, but for the channel's, are in the keeper's hand as well. */
 void cf_shell_give(const struct cf_shell *s);
 /* Its status, and its timer. */

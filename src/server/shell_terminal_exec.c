@@ -14,8 +14,6 @@
 #define AGAIN_NS (50 * CF_NS_PER_MS)
 /* Times that the shell is asked after an interrupt whether the command is still there. */
 #define PROBES 20
-/* From a request until the shell has begun: one at its prompt does so in a millisecond; one that runs what was typed does not. */
-#define BEGIN_NS (2 * CF_NS_PER_S)
 
 static void send_signal(struct cf_shell *s, int signo)
 {
@@ -104,7 +102,7 @@ int cf_shell_terminal_exec(struct cf_shell *s, char mode, struct cf_error *error
     if (code != 0)
         return code;
     r->request = s->terminal.requests;
-    r->until_ns = cf_clock_now().mono_ns + BEGIN_NS;
+    r->until_ns = cf_clock_now().mono_ns + CF_SHELL_BEGIN_NS;
     nudge(s, false);
     arm(s, true);
     return 0;

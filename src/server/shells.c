@@ -248,6 +248,7 @@ int cf_shells_start_program(struct cf_shells *t, int cwd_fd, const struct cf_pro
 void cf_shells_drop(struct cf_shells *t, struct cf_shell *shell)
 {
     uint32_t slot = slot_of(cf_shell_key(shell));
+    cf_shell_forget(shell);
     struct dropped *d = t->dropped_count < DROPPED_MAX ? malloc(sizeof *d) : NULL;
     t->slots[slot] = NULL;
     t->free_slots[t->free_count++] = slot;

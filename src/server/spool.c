@@ -382,9 +382,10 @@ static bool take_pieces(struct cf_spool *s, const struct cf_book_page *page)
 static void note_rest(struct cf_spool *s, const struct cf_piece *hand)
 {
     off_t there = lseek(s->fd, 0, SEEK_CUR);
-    uint64_t more = there < 0 ? 0 : ((uint64_t)there + s->size - place_of(s, s->end)) % s->size;
     struct cf_piece source = *hand;
-    if (more == 0 || hand->at != s->end)
+    /* Bytes that were announced go behind the place where the descriptor was put for them. */
+    uint64_t more = hand->at == s->end && there > (off_t)place_of(s, s->end) ? (uint64_t)there - place_of(s, s->end) : 0;
+    if (more == 0)
         return;
     source.len = (uint32_t)more;
     if (s->end + more - s->begin <= s->size)

@@ -86,10 +86,13 @@ static struct cf_vault *map_it(int fd, uint64_t size)
 
 struct cf_vault *cf_vault_new(void)
 {
-    int fd = memfd_create("curfew-state", MFD_CLOEXEC);
+    int fd = memfd_create("curfew-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     /* Allocated, not only made longer: a page for which there is no memory when it is written would be a SIGBUS. */
     if (fd >= 0 && fallocate(fd, 0, 0, GROW_BYTES) < 0)
         cf_fd_close(&fd);
+    /* Who else could come to it cannot take the memory away from under the server. */
+    if (fd >= 0)
+        (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL);
     struct cf_vault *v = fd >= 0 ? map_it(fd, GROW_BYTES) : NULL;
     if (v != NULL) {
         header_of(v)->used = FIRST_BLOCK;

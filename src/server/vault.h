@@ -15,7 +15,7 @@
 /* Bytes of the longest record. */
 #define CF_VAULT_RECORD_MAX (64u << 20)
 /* Bytes that one read of a shell's statuses may take. */
-#define CF_VAULT_HAND_MAX 8192u
+#define CF_VAULT_HAND_MAX 8448u
 
 enum cf_vault_kind { CF_VAULT_SERVER = 1, CF_VAULT_SESSION, CF_VAULT_SHELL, CF_VAULT_JOURNAL, CF_VAULT_SPOOL, CF_VAULT_EXEC, CF_VAULT_HEAD, CF_VAULT_ARCHIVE, CF_VAULT_TOMB, CF_VAULT_KINDS };
 
