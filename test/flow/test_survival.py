@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A server that dies, by whatever means, and what its clients and sessions see of it.
-budget: 150
+budget: 200
 """
 import contextlib
 import http.client
@@ -13,7 +13,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from harness import Later, Server, alive, wait_for  # noqa: E402  (it lies beside this file)
+from harness import Later, Server, alive, program_of, wait_for  # noqa: E402  (it lies beside this file)
 from streamclient import Cut, Stream  # noqa: E402
 from tap import case, run  # noqa: E402
 from terminals import PROMPT, Viewer  # noqa: E402
@@ -221,6 +221,122 @@ def _():
         os.kill(s.server_pid, signal.SIGKILL)
         assert s.wait_exit() == 70
         assert "started 3 servers in a row in vain" in s.log() and not alive(made["pid"]), s.log()
+
+
+def stopped_shells(s):
+    """The bashes that are there, which do not go on until they are told."""
+    found = [pid for pid in s.processes() if program_of(pid) == "bash"]
+    for pid in found:
+        os.kill(pid, signal.SIGSTOP)
+    return found
+
+
+@case("a command that was taken while its shell was not ready yet is begun by the next server, once, with its text and its stdin")
+def _():
+    with Server(warm_pool=1) as s:
+        wait_for(lambda: any(program_of(pid) == "bash" for pid in s.processes()), "a warm shell")
+        stopped = stopped_shells(s)
+        made = s.create()["session_id"]
+        assert s.request("POST", f"/v1/sessions/{made}/exec", {"command": "cat; echo ran >>ran; (exit 7)", "stdin": "given\n", "detach": True})[0] == 202
+        kill(s)
+        again(s, "GET", "/v1/sessions")
+        for pid in stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        record = wait_for(lambda: (r := s.ok("GET", f"/v1/sessions/{made}/execs/1"))["state"] == "ended" and r, "it has ended")
+        assert record["exit_code"] == 7 and record["output"][0]["text"] == "given\n" and record["lost"] is None, record
+        assert s.exec(made, "cat ran")["stdout"] == "ran\n"
+
+
+@case("a command that waits for the clock's next tick behind a job that was just left goes on with the next server")
+def _():
+    with Server(server_restarts=1000, server_restart_pause=0) as s:
+        made = s.create()["session_id"]
+        for _ in range(12):
+            s.exec(made, "sleep 600 & :")
+            status, answer = s.request("POST", f"/v1/sessions/{made}/exec", {"command": "echo hi", "detach": True})
+            assert status == 202, answer
+            kill(s)
+            again(s, "GET", "/v1/sessions")
+            record = wait_for(lambda n=answer["data"]["exec"]: (r := s.ok("GET", f"/v1/sessions/{made}/execs/{n}"))["state"] == "ended" and r, "it has ended")
+            assert record["exit_code"] == 0 and record["output"][0]["text"] == "hi\n", record
+
+
+@case("a long stdin that is half written when the server dies arrives whole, and nothing of it twice")
+def _():
+    with Server() as s:
+        made = s.create()["session_id"]
+        whole = "".join(f"{i:09d}\n" for i in range(60000))
+        assert s.request("POST", f"/v1/sessions/{made}/exec", {"command": "head -c 200000 >first; touch half; until [ -e go ]; do sleep 0.05; done; cat >rest", "input": True, "detach": True})[0] == 202
+        assert s.ok("POST", f"/v1/sessions/{made}/input", {"text": whole, "seq": 1, "exec": 1, "eof": True})
+        folder = os.path.join(s.workspaces, "default")
+        wait_for(lambda: os.path.exists(os.path.join(folder, "half")), "half of it is read")
+        kill(s)
+        again(s, "GET", "/v1/sessions")
+        with open(os.path.join(folder, "go"), "wb"):
+            pass
+        assert wait_for(lambda: s.ok("GET", f"/v1/sessions/{made}/execs/1")["state"] == "ended", "it has ended")
+        got = b""
+        for name in ("first", "rest"):
+            with open(os.path.join(folder, name), "rb") as file:
+                got += file.read()
+        assert got == whole.encode(), (len(got), len(whole))
+
+
+@case("text typed with a seq is not typed again after a kill")
+def _():
+    with Server() as s:
+        made = s.create(terminal={"cols": 80, "rows": 24})["session_id"]
+        path = f"/v1/sessions/{made}"
+        s.exec(made, "true")
+        assert s.ok("POST", path + "/input", {"text": "echo x >>typed\r", "seq": 5})["duplicate"] is False
+        file = os.path.join(s.workspaces, "default", "typed")
+        wait_for(lambda: os.path.exists(file), "it was typed")
+        kill(s)
+        assert again(s, "POST", path + "/input", {"text": "echo x >>typed\r", "seq": 5})[1]["data"]["duplicate"] is True
+        assert wait_for(lambda: s.exec(made, "cat typed")["stdout"], "it takes commands") == "x\n"
+
+
+@case("a session that is in its grace when the server dies has the rest of it")
+def _():
+    with Server(grace="30s") as s:
+        made = s.create()["session_id"]
+        s.exec(made, "(trap 'sleep 1.5; touch saved; exit' INT; touch waits; while :; do sleep 0.1; done) & until [ -e waits ]; do sleep 0.05; done")
+        Later(attempt, s, "DELETE", f"/v1/sessions/{made}?grace=20")
+        wait_for(lambda: (attempt(s, "GET", f"/v1/sessions/{made}") or [0, {}])[1].get("data", {}).get("state") == "ending", "it is ending")
+        kill(s)
+        wait_for(lambda: (attempt(s, "GET", f"/v1/sessions/{made}") or [0])[0] == 410, "it has ended", 40)
+        tomb = s.tombstone(made)
+        assert tomb["rung"] == "interrupted" and tomb["reason"] == "requested" and os.path.exists(os.path.join(s.workspaces, "default", "saved")), tomb
+
+
+@case("a server that cannot start for a moment takes nothing with it: the sessions wait for one that can")
+def _():
+    with Server(server_restarts=1000, server_restart_pause="50ms") as s:
+        made = s.create()["session_id"]
+        s.exec(made, "kept=precious")
+        token = os.path.join(s.state, "token")
+        os.chmod(token, 0o644)                          # which a server refuses to use
+        kill(s)
+        s.wait_log("starting it again in 200 ms")
+        os.chmod(token, 0o600)
+        assert again(s, "GET", f"/v1/sessions/{made}")[0] == 200
+        assert s.exec(made, "echo $kept")["stdout"] == "precious\n"
+
+
+@case("a shell that is replaced while servers die: the session goes on in a fresh one, and the old one's jobs are ended")
+def _():
+    with Server(shell_restarts=1000, server_restarts=1000, server_restart_pause=0, grace="300ms") as s:
+        made = s.create()["session_id"]
+        for i in range(10):
+            s.exec(made, "(trap '' HUP; sleep 600) & :")
+            Later(attempt, s, "POST", f"/v1/sessions/{made}/exec", {"command": f"exit {i}"})
+            time.sleep(0.002 * i)                       # not a measure: anywhere in the middle of it
+            kill(s)
+            assert again(s, "GET", f"/v1/sessions/{made}")[1]["data"]["state"] == "active"
+            wait_for(lambda: again(s, "POST", f"/v1/sessions/{made}/exec", {"command": "echo on"})[1].get("data", {}).get("stdout") == "on\n", "it takes commands")
+        s.end(made)
+        wait_for(lambda: not any("sleep 600" in line for line in s.processes().values()), "nothing of it is left")
 
 
 @case("nothing is left over by a hundred servers: no process, descriptor or folder more than one has")
