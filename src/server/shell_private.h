@@ -160,6 +160,10 @@ void cf_shell_run_refuse(struct cf_shell *s, const struct cf_error *why);
 void cf_shell_sync(struct cf_shell *s);
 void cf_shell_sync_resume(struct cf_shell *s);
 void cf_shell_run_free(struct cf_shell *s);
+/* Sets the timer for a command that runs: until its timeout, or until it is to be looked whether it missed an interrupt. */
+void cf_shell_arm_running(struct cf_shell *s);
+/* Asks the driver whether it listens. */
+void cf_shell_probe(struct cf_shell *s);
 /* Goes on with a command of an earlier server. */
 void cf_shell_run_resume(struct cf_shell *s);
 void cf_shell_terminal_resume(struct cf_shell *s);
