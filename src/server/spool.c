@@ -1,4 +1,4 @@
-/* spool.c: the ring, the index, and cursors over both.
+/* spool.c: the ring and the index.
  *
  * The ring is a memfd, mapped for reading.  It grows by doubling for as long as it has never wrapped, so that growing moves
  * nothing, and wraps at its bound, or where the memory for more was refused.  All that it may become is mapped from the beginning, so
@@ -6,7 +6,7 @@
 #include "server/spool.h"
 
 #include "base/fd.h"
-#include "server/spool_book.h"
+#include "server/spool_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,23 +28,6 @@
 #define HOLD_PIECES (CF_SPOOL_PIECES_MAX / 2)
 /* A piece is not made longer than this, so that `len` fits. */
 #define PIECE_MAX (1u << 30)
-
-struct cf_spool {
-    struct cf_spool_budget *budget;
-    cf_spool_dropping *dropping;
-    void *arg;
-    int fd;                             /* -1: nothing was printed yet, or there is no memory for it */
-    char *map;
-    size_t mapped;                      /* bytes of `map`: the bound as it was at first */
-    uint64_t size, bound;               /* of the ring; size grows up to bound */
-    uint64_t begin, end;                /* offsets in the session's output; end - begin <= size */
-    uint64_t origin;                    /* the offset that lies at the ring's first byte, the first time */
-    struct cf_piece *pieces;            /* ring of a power of two */
-    uint64_t first, next;               /* serial numbers; first == next: none */
-    uint32_t capacity;
-    LIST_HEAD(, cf_cursor) holders;
-    struct cf_book book;                /* the same for the next server */
-};
 
 struct cf_spool *cf_spool_new(uint64_t max_bytes, struct cf_spool_budget *budget, uint64_t number, cf_spool_dropping *dropping, void *arg)
 {
@@ -72,16 +55,6 @@ void cf_spool_free(struct cf_spool **spool)
     free(s->pieces);
     free(s);
     *spool = NULL;
-}
-
-static struct cf_piece *piece_at(const struct cf_spool *s, uint64_t serial)
-{
-    return &s->pieces[serial & (s->capacity - 1)];
-}
-
-static size_t place_of(const struct cf_spool *s, uint64_t at)
-{
-    return (size_t)((at - s->origin) % s->size);
 }
 
 /* ---- room ---- */
@@ -422,97 +395,4 @@ bool cf_spool_restore(struct cf_spool *s, const struct cf_vault_record *record, 
     /* What of it was not taken over is overwritten. */
     (void)lseek(s->fd, (off_t)place_of(s, s->end), SEEK_SET);
     return true;
-}
-
-/* ---- reading ---- */
-
-uint64_t cf_spool_begin(const struct cf_spool *s)
-{
-    return s->begin;
-}
-
-uint64_t cf_spool_end(const struct cf_spool *s)
-{
-    return s->end;
-}
-
-const char *cf_spool_bytes(const struct cf_spool *s, uint64_t at, size_t len, size_t *ret_len)
-{
-    size_t place = place_of(s, at);
-    uint64_t most = s->end - at < s->size - place ? s->end - at : s->size - place;
-    *ret_len = len < most ? len : (size_t)most;
-    return s->map + place;
-}
-
-static bool wants(const struct cf_cursor *c, const struct cf_piece *p)
-{
-    if (c->exec == 0)
-        return !c->one_stream || p->stream == c->stream;
-    return p->exec == c->exec && !p->late && (!c->one_stream || p->stream == c->stream);
-}
-
-uint64_t cf_cursor_offset(const struct cf_cursor *c, const struct cf_piece *p)
-{
-    return c->one_stream ? p->stream_at : c->exec == 0 ? p->at : p->exec_at;
-}
-
-enum cf_next cf_cursor_next(struct cf_cursor *c, const struct cf_spool *s, size_t most, struct cf_piece *ret, uint64_t *ret_gap)
-{
-    uint64_t i = c->piece > s->first ? c->piece : s->first;
-    for (; i < s->next; i++) {
-        const struct cf_piece *p = piece_at(s, i);
-        uint64_t at = cf_cursor_offset(c, p);
-        if (!wants(c, p) || at + p->len <= c->since)
-            continue;
-        c->piece = i;
-        if (at > c->since) {
-            c->passed = p->at;
-            *ret_gap = at - c->since;
-            c->since = at;
-            return CF_NEXT_GAP;
-        }
-        uint64_t skip = c->since - at;
-        c->passed = p->at + skip;
-        *ret = *p;
-        ret->at += skip;
-        ret->exec_at += skip;
-        ret->stream_at += skip;
-        ret->len -= (uint32_t)skip;
-        if (ret->len > most)
-            ret->len = (uint32_t)most;
-        return CF_NEXT_BYTES;
-    }
-    /* The last piece may still grow. */
-    c->piece = s->next > s->first ? s->next - 1 : s->next;
-    c->passed = s->end;
-    if (c->exec == 0 && !c->one_stream && c->since < s->end) {
-        *ret_gap = s->end - c->since;
-        c->since = s->end;
-        return CF_NEXT_GAP;
-    }
-    return CF_NEXT_NONE;
-}
-
-void cf_cursor_take(struct cf_cursor *c, const struct cf_piece *piece, size_t len)
-{
-    c->since += len;
-    c->passed = piece->at + len;
-}
-
-void cf_spool_hold(struct cf_spool *s, struct cf_cursor *c)
-{
-    LIST_INSERT_HEAD(&s->holders, c, link);
-}
-
-void cf_spool_loosen(struct cf_spool *s, uint32_t exec)
-{
-    struct cf_cursor *c;
-    LIST_FOREACH(c, &s->holders, link)
-        c->loose = c->loose || c->exec == exec;
-}
-
-void cf_spool_release(struct cf_spool *s, struct cf_cursor *c)
-{
-    (void)s;
-    LIST_REMOVE(c, link);
 }
