@@ -13,6 +13,7 @@ import contextlib
 import http.client
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,12 @@ def links(pid):
         with contextlib.suppress(OSError):
             found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
     return found
+
+
+def may_trace():
+    """Whether strace is there and may look at other processes."""
+    return shutil.which("strace") is not None and \
+        subprocess.run(["strace", "-o", "/dev/null", "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
 
 class Killer:

@@ -6,13 +6,14 @@ budget: 150
 """
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "flow"))
 
 from harness import Server, alive, wait_for  # noqa: E402  (it lies in a folder of its own)
+from kills import may_trace  # noqa: E402
 from tap import case, run, skip  # noqa: E402
 
 # Calls of the keeper in a start or an end, and how each fails in life.
@@ -70,8 +71,8 @@ def settled(s):
 
 @case("create: it works, or is refused with a reason, and then no process, session or folder of it is left")
 def _():
-    if shutil.which("strace") is None:
-        skip("strace is not installed")
+    if not may_trace():
+        skip("strace cannot trace here")
     with Server(warm_pool=0, max_sessions_per_workspace=1000, grace="300ms", lease=5) as s:
         keep = s.create(workspace="keep")["session_id"]
         s.exec(keep, "kept=precious")
@@ -99,8 +100,8 @@ def _():
 
 @case("end: whatever fails on the way, nothing of the session is alive when it is reported ended")
 def _():
-    if shutil.which("strace") is None:
-        skip("strace is not installed")
+    if not may_trace():
+        skip("strace cannot trace here")
     with Server(warm_pool=0, max_sessions_per_workspace=1000, grace="300ms", lease=5) as s:
         keep = s.create(workspace="keep")["session_id"]
         s.exec(keep, "kept=precious")
