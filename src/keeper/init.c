@@ -130,18 +130,29 @@ static bool find_descendants(struct cf_procs *ret_procs)
 static unsigned sweep_all(const struct init *init, struct cf_scope scope, int signo)
 {
     struct sweep sweep = { .scope = scope, .self = getpid(), .signo = signo };
+    struct cf_pids pids = { .count = 0 };
     struct cf_procs procs;
 
     if ((init->birth->hold & CF_HOLD_PIDNS) != 0) {
+        (void)cf_procs_each(PROC_FD, cf_pids_add, &pids);
+    } else if (!find_descendants(&procs)) {
+        return 0;
+    } else {
+        for (size_t i = 0; i < procs.count; i++) {
+            if (procs.list[i].owner != 0 && !pids.full)
+                cf_pids_add(procs.list[i].pid, &pids);
+            if (procs.list[i].owner != 0 && pids.full)
+                signal_one(procs.list[i].pid, &sweep);
+        }
+        cf_procs_free(&procs);
+    }
+    if (pids.full && (init->birth->hold & CF_HOLD_PIDNS) != 0) {
         (void)cf_procs_each(PROC_FD, signal_one, &sweep);
         return sweep.reached;
     }
-    if (!find_descendants(&procs))
-        return 0;
-    for (size_t i = 0; i < procs.count; i++)
-        if (procs.list[i].owner != 0)
-            signal_one(procs.list[i].pid, &sweep);
-    cf_procs_free(&procs);
+    cf_pids_order(&pids, init->leader_was);
+    for (uint32_t i = 0; i < pids.count; i++)
+        signal_one(pids.list[i], &sweep);
     return sweep.reached;
 }
 

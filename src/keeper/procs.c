@@ -226,3 +226,32 @@ void cf_procs_free(struct cf_procs *procs)
         munmap(procs->list, procs->room * sizeof *procs->list);
     *procs = (struct cf_procs){ 0 };
 }
+
+/* --- an order --- */
+
+void cf_pids_add(pid_t pid, void *context)
+{
+    struct cf_pids *pids = context;
+
+    if (pids->count < CF_PIDS_MAX)
+        pids->list[pids->count++] = pid;
+    else
+        pids->full = true;
+}
+
+void cf_pids_order(struct cf_pids *pids, pid_t leader)
+{
+    for (uint32_t low = 0, high = pids->count; low + 1 < high; low++) {
+        pid_t older = pids->list[low];
+
+        pids->list[low] = pids->list[--high];
+        pids->list[high] = older;
+    }
+    for (uint32_t i = 0; i < pids->count; i++) {
+        if (pids->list[i] != leader)
+            continue;
+        memmove(pids->list + 1, pids->list, i * sizeof pids->list[0]);
+        pids->list[0] = leader;
+        return;
+    }
+}

@@ -41,4 +41,16 @@ int cf_procs_snapshot(int proc_fd, struct cf_procs *ret_procs);
 void cf_procs_spread(struct cf_procs *procs);
 void cf_procs_free(struct cf_procs *procs);
 
+/* Pids in the order in which an interrupt is to reach them: the leader first, so that a shell has it before it sees who died of it; then
+ * the youngest, since the last of a pipeline would end well if it met its end of file first.  Put by cf_pids_add (a function for
+ * cf_procs_each), the oldest first; those that find no room are not in it, and `full` says so. */
+#define CF_PIDS_MAX 1024u
+struct cf_pids {
+    pid_t list[CF_PIDS_MAX];
+    uint32_t count;
+    bool full;
+};
+void cf_pids_add(pid_t pid, void *pids);
+void cf_pids_order(struct cf_pids *pids, pid_t leader);
+
 #endif

@@ -453,6 +453,13 @@ def _(shell):
         shell.says("echo next", "next\n")
 
 
+@both("a pipeline that is interrupted ends so, each time: none of it meets its end of file before its interrupt")
+def _(shell):
+    for _ in range(20):
+        got = shell.run("yes | cat | cat >/dev/null", timeout=0.05)
+        assert got["exit_code"] == 130 and got["timed_out"], got
+
+
 @both("what ignores the interrupt is killed, and the session stays")
 def _(shell):
     for command in ("trap '' INT; sleep 100", "python3 -c 'import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(100)'",
