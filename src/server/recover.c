@@ -81,8 +81,9 @@ int cf_recover_open(struct cf_server *server, bool *ret_settled, struct cf_error
         return code;
     server->keep.link = server->link;
     int fd = cf_heir_take(cf_heirs_find(&server->heirs, 0), CF_TAG_STATE, 0);
+    /* Not begun anew: the sessions wait for a server that can read it, such as the one before an upgrade. */
     if (fd >= 0 && (server->keep.vault = cf_vault_open(fd)) == NULL)
-        cf_log(CF_LOG_ERROR, "what the last server left cannot be read; its sessions end");
+        return cf_error_set(error, CF_E_UNAVAILABLE, NULL, "what the last server left cannot be read by this one");
     while (cf_vault_next(server->keep.vault, &cursor, &r)) {
         const struct kept_server *kept = r.data;
         if (r.kind == CF_VAULT_SERVER && r.number == CF_KEPT_AGENTS && server->agents == NULL) {

@@ -156,6 +156,27 @@ def _():
         assert s.exec(made, "echo $kept")["stdout"] == "precious\n"
 
 
+@case("a server that cannot read what the last one left is rolled back, and the sessions are there")
+def _():
+    with installation() as s:
+        made = s.create()["session_id"]
+        s.exec(made, "kept=precious")
+        path = os.path.join(s.bin, "curfew-server")
+        with open(path, "rb") as file:
+            whole = file.read()
+        magic = b"tluavfc"              # of vault.c, behind the byte that is its version
+        assert whole.count(magic) >= 1, "the vault's magic number is not in the program as it is written there"
+        other = b"".join(part[:-1] + b"\x7f" + magic for part in whole.split(magic)[:-1]) + whole.split(magic)[-1]
+        with open(path + ".new", "wb") as file:
+            file.write(other)
+        os.chmod(path + ".new", 0o755)
+        os.rename(path + ".new", path)
+        done = upgrade(s)
+        assert done.returncode == 69 and "the old one goes on" in done.stderr, done
+        assert "cannot be read by this one" in s.log(), s.log()
+        assert s.exec(made, "echo $kept")["stdout"] == "precious\n"
+
+
 @case("upgrades one after the other, with sessions that work all the time, lose nothing; a second one at the same time is ignored")
 def _():
     with installation(upgrade_drain="100ms") as s:
