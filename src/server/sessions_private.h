@@ -97,7 +97,7 @@ void cf_sessions_gone(struct session *s, const struct cf_wire_ended *report);
 
 /* Events of a shell that another has replaced. */
 const struct cf_shell_events *cf_sessions_old_events(void);
-/* Makes the text that a shell is set up with once more. */
+/* A command of its shell has ended; `arg` is the session. */
 void cf_sessions_on_exec_done(void *arg, const struct cf_exec_result *result);
 /* What an agent's session has beside: made at its admission, gone with it. */
 int cf_sessions_agent_make(struct session *s, const struct cf_create *what, struct cf_error *error);

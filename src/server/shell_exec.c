@@ -219,7 +219,7 @@ void cf_shell_sync(struct cf_shell *s)
     cf_shell_arm(s, SYNC_TIMEOUT_S * CF_NS_PER_S);
     s->probe = 0;
     if (s->signals_pending == 0)
-        cf_shell_probe(s);                       /* else on_signaled comes back here */
+        cf_shell_probe(s);              /* else on_signaled comes back here */
 }
 
 /* What was being prepared for a session of an earlier server has begun, or never will. */

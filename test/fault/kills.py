@@ -96,6 +96,9 @@ class World:
         self.server.exec(self.keep, "true")
         self.baseline = None
 
+    def __str__(self):
+        return f"{self.kills} kills, {self.called} at their system call, {self.never} commands never began, {self.twice} texts came twice"
+
     # ---- asking, without knowing whether an answer comes
 
     def ask(self, method, path, body=None):
@@ -539,19 +542,14 @@ class World:
             calls, nth = "sendmsg", rng.randrange(1, 12)
         if self.verbose:
             print(f"# seed {seed}: {name}, system call {nth}", flush=True)
-        operation = getattr(self, name)(rng) if name not in PREPARED else None
-        check = None
-        if name in PREPARED:
-            steps = getattr(self, name)(rng)
-            next(steps)
-            killer = Killer(self.server.server_pid, nth, calls)
-            with contextlib.suppress(StopIteration):
-                try:
-                    steps.send(killer)
-                except StopIteration as last:
-                    check = last.value
-        else:
-            raise AssertionError(operation)
+        steps = getattr(self, name)(rng)
+        next(steps)                     # what it has to prepare
+        killer = Killer(self.server.server_pid, nth, calls)
+        try:
+            steps.send(killer)
+            raise AssertionError(f"{name} goes on behind its operation")
+        except StopIteration as last:
+            check = last.value
         for _ in range(60):             # it goes on with what comes, until it has come that far
             if self.ask("GET", f"/v1/sessions/{self.keep}") is None:
                 break
@@ -583,7 +581,22 @@ for _name in ("op_exec", "op_terminal", "op_flood", "op_late", "op_cancel", "op_
 World.op_end_killed, World.op_exit_killed = World.op_end, World.op_exit
 World.op_agent_end_killed, World.op_agent_exit_killed = World.op_agent_end, World.op_agent_exit
 OPERATIONS = sorted(name for name in dir(World) if name.endswith("_killed"))
-PREPARED = OPERATIONS
+
+def rounds(seed, count, verbose=False, only=""):
+    """That many, and what has to hold at the end; the world, which says how it went."""
+    world = World(verbose, only)
+    try:
+        for one in range(seed, seed + count):
+            seed = one
+            world.round(one)
+        world.finish()
+        return world
+    except BaseException:
+        print(f"# failed at seed {seed}")
+        world.server.tell_log()
+        raise
+    finally:
+        world.server.discard()
 
 
 def main():
@@ -593,18 +606,7 @@ def main():
     parser.add_argument("--only", default="", help="operations that have this in their name")
     parser.add_argument("-v", action="store_true")
     args = parser.parse_args()
-    world = World(args.v, args.only)
-    try:
-        for seed in range(args.seed, args.seed + args.rounds):
-            world.round(seed)
-        world.finish()
-        print(f"{world.kills} kills, {world.called} at their system call, {world.never} commands never began, {world.twice} texts came twice")
-    except BaseException:
-        print(f"failed at seed {seed}")
-        world.server.tell_log()
-        raise
-    finally:
-        world.server.discard()
+    print(rounds(args.seed, args.rounds, args.v, args.only))
 
 
 if __name__ == "__main__":

@@ -4,24 +4,13 @@ budget: 60
 """
 import contextlib
 import os
-import shutil
 import stat
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "flow"))
 
-from harness import Server, serve  # noqa: E402  (it lies in a folder of its own)
+from harness import Server, folder, serve  # noqa: E402  (it lies in a folder of its own)
 from tap import case, run, skip  # noqa: E402
-
-
-@contextlib.contextmanager
-def folder():
-    path = tempfile.mkdtemp(prefix="cf.")
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def links(pid):

@@ -18,20 +18,9 @@ ROUNDS = 200
 def _():
     if not kills.may_trace():
         skip("strace cannot trace here")
-    world = kills.World()
-    seed = 0
-    try:
-        for seed in range(1, ROUNDS + 1):
-            world.round(seed)
-        world.finish()
-        assert world.called >= ROUNDS // 2, f"only {world.called} of {ROUNDS} met their system call"
-        print(f"# {world.kills} kills, {world.called} of them at their system call, {world.never} commands never began")
-    except BaseException:
-        print(f"# failed at seed {seed}")
-        world.server.tell_log()
-        raise
-    finally:
-        world.server.discard()
+    world = kills.rounds(1, ROUNDS)
+    print(f"# {world}")
+    assert world.called >= ROUNDS // 2, f"only {world.called} of {ROUNDS} met their system call"
 
 
 if __name__ == "__main__":

@@ -9,33 +9,21 @@ import contextlib
 import http.client
 import os
 import random
-import shutil
 import signal
 import sqlite3
 import sys
-import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "flow"))
 
-from harness import Server, wait_for  # noqa: E402  (it lies in a folder of its own)
+from harness import Server, folder, wait_for  # noqa: E402  (it lies in a folder of its own)
 from tap import case, run  # noqa: E402
 
 KILLS = int(os.environ.get("LEDGER_KILLS", "40"))
 SEED = int(os.environ.get("LEDGER_SEED", str(random.randrange(1 << 30))))
 SESSIONS = 12
 ENDERS = 4
-
-
-@contextlib.contextmanager
-def folder():
-    path = tempfile.mkdtemp(prefix="cf.")
-    os.chmod(path, 0o755)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def history(s):

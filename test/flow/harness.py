@@ -44,6 +44,38 @@ def build_dir():
     return tap.build()
 
 
+@contextlib.contextmanager
+def folder():
+    """A folder that servers share, one after another."""
+    path = tempfile.mkdtemp(prefix="cf.")
+    os.chmod(path, 0o755)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def tiny_disk(path, size="128k"):
+    """A disk of that size at `path`, which is made."""
+    if os.geteuid() != 0:
+        tap.skip("only root can mount a tiny tmpfs")
+    os.makedirs(path, exist_ok=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", path], capture_output=True, check=False).returncode != 0:
+        tap.skip("mounting a tmpfs is not allowed here")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", path], check=False)
+
+
+def fill(path):
+    """Takes what a disk has left, with a file `filler`."""
+    with contextlib.suppress(OSError), open(os.path.join(path, "filler"), "wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+
+
 def curfew():
     """The path of the program."""
     path = os.path.join(build_dir(), "curfew")

@@ -522,34 +522,15 @@ def _():
 
 # ---- a full disk
 
-@contextlib.contextmanager
-def tiny_disk(path, size="128k"):
-    if os.geteuid() != 0:
-        skip("only root can mount a tiny tmpfs")
-    os.makedirs(path, exist_ok=True)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", path], capture_output=True, check=False).returncode != 0:
-        skip("mounting a tmpfs is not allowed here")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "-l", path], check=False)
-
-
-def fill(path):
-    with contextlib.suppress(OSError), open(os.path.join(path, "filler"), "wb", buffering=0) as file:
-        while True:
-            file.write(b"x" * 4096)
-
-
 @case("a full disk under the workspaces: commands run and say so, sessions start and live, nothing is lost")
 def _():
     with harness.Server(warm_pool=0, wait=False, status=None) as first:
         folder = first.folder + "-disk"
-    with tiny_disk(folder) as disk:
+    with harness.tiny_disk(folder) as disk:
         with harness.Server(warm_pool=0, workspace_dir=os.path.join(disk, "w")) as own:
             session = own.create(workspace="a")["session_id"]
             own.exec(session, "kept=precious; echo data >file")
-            fill(disk)
+            harness.fill(disk)
             got = own.exec(session, "echo more >more; echo $?; echo $kept; cat file")
             assert got["stdout"].endswith("precious\ndata\n") and "No space left" in got["stderr"], got
             status, answer = own.request("POST", "/v1/sessions", {"workspace": "a"})
@@ -565,12 +546,12 @@ def _():
 def _():
     with harness.Server(warm_pool=0, wait=False, status=None) as first:
         folder = first.folder + "-disk"
-    with tiny_disk(folder, "256k") as disk:
+    with harness.tiny_disk(folder, "256k") as disk:
         with harness.Server(warm_pool=0, state_dir=os.path.join(disk, "s"), runtime_dir=os.path.join(disk, "r"),
                             workspace_dir=folder + "-w") as own:
             session = own.create(workspace="a")["session_id"]
             own.exec(session, "kept=precious")
-            fill(disk)
+            harness.fill(disk)
             assert own.exec(session, "echo $kept")["stdout"] == "precious\n"
             status, answer = own.request("POST", f"/v1/sessions/{session}/exec", {"command": "#" + "x" * 100000 + "\necho long"})
             assert status == 200 and answer["data"]["stdout"] == "long\n" or status >= 500 and answer["error"]["message"], answer

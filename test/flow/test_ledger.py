@@ -7,27 +7,14 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
-import tempfile
 import time
 
 import harness
-from harness import Server, wait_for
+from harness import Server, fill, folder, wait_for
 from tap import case, run, skip
-
-
-@contextlib.contextmanager
-def folder():
-    """A folder that servers share, one after another."""
-    path = tempfile.mkdtemp(prefix="cf.")
-    os.chmod(path, 0o755)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def database(s):
@@ -291,21 +278,8 @@ def _():
 
 @contextlib.contextmanager
 def tiny_disk(size="256k"):
-    if os.geteuid() != 0:
-        skip("only root can mount a tiny tmpfs")
-    with folder() as path:
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", path], capture_output=True, check=False).returncode != 0:
-            skip("mounting a tmpfs is not allowed here")
-        try:
-            yield path
-        finally:
-            subprocess.run(["umount", "-l", path], check=False)
-
-
-def fill(path):
-    with contextlib.suppress(OSError), open(os.path.join(path, "filler"), "wb", buffering=0) as file:
-        while True:
-            file.write(b"x" * 4096)
+    with folder() as path, harness.tiny_disk(os.path.join(path, "disk"), size) as disk:
+        yield disk
 
 
 def remount(path, how):

@@ -7,9 +7,8 @@ import shutil
 import socket
 import stat
 import subprocess
-import tempfile
 
-from harness import Server, alive, clean_env, curfew, program_of, serve, wait_for
+from harness import Server, alive, clean_env, curfew, folder, program_of, serve, wait_for
 from tap import case, run, skip
 
 # The configuration example of seed document 003, as printed.
@@ -20,16 +19,6 @@ max_session_age_secs = 86400
 max_sessions = 1000
 cleanup_on_shutdown = true
 """
-
-
-@contextlib.contextmanager
-def folder():
-    path = tempfile.mkdtemp(prefix="cf.")
-    os.chmod(path, 0o755)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
