@@ -97,10 +97,12 @@ def _():
 
 @case("a machine that slept for a year, and one that is stopped altogether for longer than every timeout: the sessions are there")
 def _():
-    with moved(session_timeout=60, max_session_age=120, lease=2) as (s, clocks):
+    with moved(session_timeout=60, max_session_age=120, lease=2, cleanup_interval=1) as (s, clocks):
         made = s.create()["session_id"]
         s.exec(made, "kept=precious")
         clocks.set(asleep=YEAR, wall=YEAR)          # CLOCK_MONOTONIC stands still meanwhile
+        runs = s.cleanup_runs()
+        wait_for(lambda: s.cleanup_runs() > runs + 1, "the sweep has run")
         assert s.exec(made, "echo $kept")["stdout"] == "precious\n"
         stopped = [s.pid, s.server_pid]
         for pid in stopped:

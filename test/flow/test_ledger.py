@@ -14,7 +14,7 @@ import time
 
 import harness
 from harness import Server, fill, folder, wait_for
-from tap import case, run, skip
+from tap import case, run
 
 
 def database(s):
