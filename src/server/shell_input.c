@@ -71,7 +71,6 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     cf_shell_input_flush(arg);
-    cf_shell_keep(arg);                 /* the next server does not write it once more */
 }
 
 bool cf_shell_input_queue(struct cf_shell *s, const char *data, size_t len)
