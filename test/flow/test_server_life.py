@@ -3,6 +3,7 @@ import http.client
 import os
 import re
 import signal
+import socket
 
 from harness import Later, Server, alive, processes, program_of, serve, wait_for
 from tap import case, run, skip
@@ -137,6 +138,25 @@ def _():
                 assert later.result()[0] in (201, 503)
             except (OSError, http.client.HTTPException):
                 pass
+
+
+@case("from the beginning of a shutdown on who connects is refused, and not left waiting for a server that will not come")
+def _():
+    with Server(grace="5s") as s:
+        s.exec(s.create()["session_id"], "(trap '' INT; exec sleep 600) & :")
+        host, port = s.address.rsplit(":", 1)
+
+        def refused():
+            try:
+                socket.create_connection((host, int(port)), timeout=10).close()
+            except ConnectionRefusedError:
+                return True
+            return False
+        assert not refused()
+        os.kill(s.pid, signal.SIGTERM)
+        wait_for(refused, "a connection is refused")
+        assert any("sleep 600" in line for line in s.processes().values()), "only when all was over"
+        s.stop()
 
 
 @case("with server_restarts 0: when the server is killed, the keeper ends every session, says so, and exits with 70")
