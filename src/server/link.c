@@ -98,6 +98,8 @@ static int receive(struct cf_link *link, union report *ret, int *fds, size_t *re
 {
     *ret_count = 0;
     ssize_t n = cf_packet_recv(link->fd, ret, sizeof *ret, fds, CF_WIRE_FDS_MAX, ret_count);
+    if (n < 0 && errno == ECONNRESET)   /* told once, when the keeper hung up on requests of ours; its last reports are still there */
+        n = cf_packet_recv(link->fd, ret, sizeof *ret, fds, CF_WIRE_FDS_MAX, ret_count);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (n >= (ssize_t)sizeof ret->type && size_fits(ret->type, (size_t)n) && (*ret_count == 0 || ret->type == CF_WIRE_KEPT))

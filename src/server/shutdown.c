@@ -6,7 +6,6 @@
 #include "server/pool.h"
 #include "server/records.h"
 #include "server/recover.h"
-#include "server/records.h"
 #include "server/sessions.h"
 #include "server/sweep.h"
 
